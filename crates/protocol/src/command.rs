@@ -1,0 +1,352 @@
+//! What a client sends: one frame parsed once into a command (§2–§4).
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::error::{ErrorCode, Refusal};
+use crate::{Dest, DisplayName, MessageId};
+
+/// A client's frame: who asks for an answer, where, and what.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientFrame {
+    /// The sender's id for it; always there for data messages.
+    pub id: Option<MessageId>,
+    /// The conversation; always there where the command needs one.
+    pub dest: Option<Dest>,
+    /// What to do.
+    pub command: Command,
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Opens the session.
+    Hello(Hello),
+    /// Joins `dest`, asking for at most so many of its newest entries.
+    Join {
+        /// How many entries; 0 for none.
+        history: u64,
+    },
+    /// Leaves `dest`.
+    Leave,
+    /// Says `data` in `dest`.
+    Msg(Map<String, Value>),
+    /// Is typing, or no longer.
+    Typing(bool),
+    /// Has read `dest` up to this `seq`.
+    Read {
+        /// The last entry read.
+        seq: u64,
+    },
+    /// Has got this private message (200).
+    Received(MessageId),
+    /// Asks for a page of the log.
+    History(HistoryBounds),
+    /// Asks for a page of the roster.
+    Roster {
+        /// The user id after which the page begins.
+        after: Option<String>,
+        /// How many people at most.
+        limit: Option<u64>,
+    },
+    /// Asks for a page of the user's conversations.
+    Conversations {
+        /// The dest after which the page begins.
+        after: Option<String>,
+        /// How many at most.
+        limit: Option<u64>,
+    },
+    /// 1001.
+    Ping,
+    /// 1002.
+    Pong,
+}
+
+/// `hello`: who comes, and what they have seen already (§3).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hello {
+    /// The name to be shown.
+    pub name: Option<DisplayName>,
+    /// The token of an earlier session, or of the operator's application.
+    pub token: Option<String>,
+    /// The log that `resume` speaks of.
+    pub log: Option<String>,
+    /// The last `seq` that this client has, by conversation.
+    pub resume: BTreeMap<Dest, u64>,
+}
+
+/// Which entries of a log: those before or after one, exclusive; without either the newest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HistoryBounds {
+    /// Entries below this `seq`, the newest of them.
+    pub before: Option<u64>,
+    /// Entries above this `seq`, the oldest of them.
+    pub after: Option<u64>,
+    /// How many at most.
+    pub limit: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    #[serde(rename = "type")]
+    kind: Option<Value>,
+    id: Option<Value>,
+    dest: Option<Value>,
+    data: Option<Value>,
+}
+
+impl ClientFrame {
+    /// Parses the text of one frame.
+    ///
+    /// Nesting is bounded by `serde_json` (128 levels); the frame's size is the caller's to bound.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that says what is wrong and names the frame's id where it has one:
+    /// `bad_frame`, `bad_dest` or `unknown_type`.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        if !text.trim_start().starts_with('{') {
+            return Err(bad("a frame is one JSON object"));
+        }
+        let raw: Raw = serde_json::from_str(text).map_err(|error| bad(format!("not a frame: {error}")))?;
+        let id = match &raw.id {
+            None | Some(Value::Null) => None,
+            Some(Value::String(id)) => Some(MessageId::parse(id).ok_or_else(bad_id)?),
+            Some(_) => return Err(bad_id()),
+        };
+        let dest = match &raw.dest {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(dest)) => Dest::parse(dest).map(Some),
+            Some(_) => Err(Refusal::new(ErrorCode::BadDest, "dest must be a string")),
+        };
+        let command = Self::command(&raw).map_err(|refusal| refusal.re(id.clone()));
+        let (command, dest) = match (command, dest) {
+            // What can't be read at all is said before where it should go.
+            (Err(refusal), dest) => return Err(refusal.about(dest.ok().flatten())),
+            (Ok(_), Err(refusal)) => return Err(refusal.re(id)),
+            (Ok(command), Ok(dest)) => (command, dest),
+        };
+        if command.needs_id() && id.is_none() {
+            return Err(bad("this frame needs an id").about(dest));
+        }
+        if command.needs_dest() && dest.is_none() {
+            return Err(Refusal::new(ErrorCode::BadDest, "this frame needs a dest").re(id));
+        }
+        Ok(Self { id, dest, command })
+    }
+
+    fn command(raw: &Raw) -> Result<Command, Refusal> {
+        let data = Data(raw.data.as_ref());
+        match &raw.kind {
+            Some(Value::String(kind)) => data_command(kind, &data),
+            Some(Value::Number(kind)) => match kind.as_u64() {
+                Some(200) => {
+                    let id = raw.data.as_ref().and_then(Value::as_str).and_then(MessageId::parse);
+                    id.map(Command::Received).ok_or_else(|| bad("data of a 200 is the message id"))
+                }
+                Some(1001) => Ok(Command::Ping),
+                Some(1002) => Ok(Command::Pong),
+                _ => Err(unknown(kind)),
+            },
+            None => Err(bad("a frame needs a type")),
+            Some(_) => Err(bad("type is a string or an integer")),
+        }
+    }
+}
+
+fn data_command(kind: &str, data: &Data<'_>) -> Result<Command, Refusal> {
+    Ok(match kind {
+        "hello" => Command::Hello(hello(data)?),
+        "join" => Command::Join { history: data.number("history")?.unwrap_or(0) },
+        "leave" => Command::Leave,
+        "msg" => match data.0 {
+            Some(Value::Object(map)) if map.get("text").is_none_or(Value::is_string) => {
+                Command::Msg(map.clone())
+            }
+            Some(Value::Object(_)) => return Err(bad("data.text must be a string")),
+            _ => return Err(bad("data of a msg must be an object")),
+        },
+        "typing" => match data.get("typing") {
+            Some(Value::Bool(typing)) => Command::Typing(*typing),
+            _ => return Err(bad("data.typing must be true or false")),
+        },
+        "read" => Command::Read { seq: data.number("seq")?.ok_or_else(|| bad("data.seq is missing"))? },
+        "history" => {
+            let bounds = HistoryBounds {
+                before: data.number("before")?,
+                after: data.number("after")?,
+                limit: data.number("limit")?,
+            };
+            if bounds.before.is_some() && bounds.after.is_some() {
+                return Err(bad("give data.before or data.after, not both"));
+            }
+            Command::History(bounds)
+        }
+        "roster" => Command::Roster { after: data.string("after")?, limit: data.number("limit")? },
+        "conversations" => {
+            Command::Conversations { after: data.string("after")?, limit: data.number("limit")? }
+        }
+        _ => return Err(unknown(kind)),
+    })
+}
+
+fn hello(data: &Data<'_>) -> Result<Hello, Refusal> {
+    let name = match data.string("name")? {
+        Some(name) => Some(DisplayName::parse(&name).ok_or_else(|| {
+            bad("a name is 1 to 64 characters, without control, direction-changing or invisible ones")
+        })?),
+        None => None,
+    };
+    let mut resume = BTreeMap::new();
+    match data.get("resume") {
+        None | Some(Value::Null) => {}
+        Some(Value::Object(map)) => {
+            for (dest, seq) in map {
+                let dest =
+                    Dest::parse(dest).map_err(|refusal| bad(format!("data.resume: {}", refusal.reason)))?;
+                let seq =
+                    integer(seq).ok_or_else(|| bad("data.resume must give a seq for each conversation"))?;
+                resume.insert(dest, seq);
+            }
+        }
+        Some(_) => return Err(bad("data.resume must be an object")),
+    }
+    Ok(Hello { name, token: data.string("token")?, log: data.string("log")?, resume })
+}
+
+impl Command {
+    /// Data messages whose answer can only be found by their id.
+    fn needs_id(&self) -> bool {
+        matches!(self, Self::Msg(_))
+    }
+
+    fn needs_dest(&self) -> bool {
+        matches!(
+            self,
+            Self::Join { .. }
+                | Self::Leave
+                | Self::Msg(_)
+                | Self::Typing(_)
+                | Self::Read { .. }
+                | Self::History(_)
+                | Self::Roster { .. }
+        )
+    }
+}
+
+/// The `data` of a frame, read member by member; `null` is the same as absent.
+struct Data<'a>(Option<&'a Value>);
+
+impl<'a> Data<'a> {
+    fn get(&self, member: &str) -> Option<&'a Value> {
+        self.0?.get(member).filter(|value| !value.is_null())
+    }
+
+    fn number(&self, member: &str) -> Result<Option<u64>, Refusal> {
+        let number =
+            |value| integer(value).ok_or_else(|| bad(format!("data.{member} must be a whole number from 0")));
+        self.get(member).map(number).transpose()
+    }
+
+    fn string(&self, member: &str) -> Result<Option<String>, Refusal> {
+        let string = |value: &Value| value.as_str().map(str::to_owned);
+        self.get(member)
+            .map(|value| string(value).ok_or_else(|| bad(format!("data.{member} must be a string"))))
+            .transpose()
+    }
+}
+
+/// A whole number that every JSON implementation holds exactly (RFC 8259 §6), and no negative one.
+fn integer(value: &Value) -> Option<u64> {
+    value.as_u64().filter(|number| *number <= (1 << 53))
+}
+
+fn bad(reason: impl Into<String>) -> Refusal {
+    Refusal::new(ErrorCode::BadFrame, reason)
+}
+
+fn bad_id() -> Refusal {
+    bad("an id is 1 to 64 printable ASCII characters")
+}
+
+fn unknown(kind: impl std::fmt::Display) -> Refusal {
+    let kind: String = kind.to_string().chars().take(32).collect();
+    Refusal::new(ErrorCode::UnknownType, format!("this server doesn't know the type {kind}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(text: &str) -> ErrorCode {
+        ClientFrame::parse(text).unwrap_err().code
+    }
+
+    #[test]
+    fn what_is_no_frame() {
+        for text in [
+            "",
+            "x",
+            "[]",
+            "null",
+            "\"msg\"",
+            "7",
+            "{",
+            "{}",
+            r#"{"type":null}"#,
+            r#"{"type":{}}"#,
+            r#"{"type":true}"#,
+            r#"{"type":"msg","id":7,"dest":"public","data":{}}"#,
+            r#"{"type":"msg","id":"","dest":"public","data":{}}"#,
+            r#"{"type":"msg","dest":"public","data":{}}"#,
+            r#"{"type":"msg","id":"1","dest":"public"}"#,
+            r#"{"type":"msg","id":"1","dest":"public","data":{"text":7}}"#,
+            r#"{"type":"msg","id":"1","dest":"public","data":{"text":"\ud800"}}"#,
+            r#"{"type":"hello","data":{"name":"a\u202eb"}}"#,
+            r#"{"type":"hello","data":{"resume":{"x":1}}}"#,
+            r#"{"type":"hello","data":{"resume":{"public":-1}}}"#,
+            r#"{"type":"history","dest":"public","data":{"before":1,"after":2}}"#,
+            r#"{"type":"history","dest":"public","data":{"limit":1.5}}"#,
+            r#"{"type":"typing","dest":"public"}"#,
+            r#"{"type":"msg","type":"msg"}"#,
+        ] {
+            assert_eq!(code(text), ErrorCode::BadFrame, "{text}");
+        }
+        let deep = format!(
+            r#"{{"type":"msg","id":"1","dest":"public","data":{}{}}}"#,
+            r#"{"a":"#.repeat(5000),
+            "}".repeat(5000)
+        );
+        assert_eq!(code(&deep), ErrorCode::BadFrame);
+    }
+
+    #[test]
+    fn refusals_name_the_frame() {
+        let refusal =
+            ClientFrame::parse(r#"{"type":"msg","id":"m1","dest":"nowhere","data":{}}"#).unwrap_err();
+        assert_eq!((refusal.code, refusal.re), (ErrorCode::BadDest, MessageId::parse("m1")));
+        let refusal = ClientFrame::parse(r#"{"type":"dance","id":"m2","dest":"public"}"#).unwrap_err();
+        assert_eq!((refusal.code, refusal.re), (ErrorCode::UnknownType, MessageId::parse("m2")));
+        assert_eq!(code(r#"{"type":4711}"#), ErrorCode::UnknownType);
+        assert_eq!(code(r#"{"type":"join"}"#), ErrorCode::BadDest);
+        assert_eq!(code(r#"{"type":"join","dest":7}"#), ErrorCode::BadDest);
+    }
+
+    #[test]
+    fn a_hello() {
+        let text = r#"{"type":"hello","id":"h1","data":{"name":"Ann","token":null,"log":null,"resume":{"public":41,"private/bob":7}},"new":1}"#;
+        let Command::Hello(hello) = ClientFrame::parse(text).unwrap().command else { panic!("no hello") };
+        assert_eq!(hello.name.unwrap().as_str(), "Ann");
+        assert_eq!((hello.token, hello.log), (None, None));
+        assert_eq!(hello.resume.into_values().collect::<Vec<_>>(), [41, 7]);
+    }
+
+    #[test]
+    fn unknown_members_of_data_are_kept() {
+        let text =
+            r#"{"type":"msg","id":"1","dest":"rooms/r","data":{"z":[1,{"b":2.50}],"text":"hi","a":null}}"#;
+        let Command::Msg(data) = ClientFrame::parse(text).unwrap().command else { panic!("no msg") };
+        assert_eq!(serde_json::to_string(&data).unwrap(), r#"{"z":[1,{"b":2.5}],"text":"hi","a":null}"#);
+    }
+}

@@ -1,0 +1,41 @@
+//! The harness of the end-to-end tests: everything that stands around the server in real life.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`app`] | the real `mqttchat` binary, started on a free port with a fresh data directory |
+//! | [`broker`] | a real Mosquitto with a login of its own |
+//! | [`mqtt`] | `mosquitto_sub` and `mosquitto_pub`, as an outsider on the broker would use them |
+//! | [`socket`] | a bare WebSocket that remembers every frame it heard |
+//! | [`user`] | a person: a socket that said `hello` and was let in |
+//! | [`http`] | one HTTP request on one connection |
+//! | [`browser`] | headless Chromium, driven through ChromeDriver |
+//! | [`signature`] | the signed payloads on the broker, checked from their description alone |
+//! | [`eventually`] | the only way to wait |
+//!
+//! Nothing here sleeps to let something happen: a helper waits for the event itself, for at most
+//! [`PATIENCE`], and says what it had seen when the event did not come.
+
+use std::time::Duration;
+
+pub mod app;
+pub mod broker;
+pub mod browser;
+mod eventually;
+pub mod http;
+pub mod mqtt;
+mod port;
+mod process;
+pub mod signature;
+pub mod socket;
+pub mod user;
+
+pub use app::App;
+pub use broker::Mosquitto;
+pub use eventually::eventually;
+pub use socket::Socket;
+pub use user::User;
+
+/// How long a helper waits for something that has to happen.
+///
+/// Generous, because a test machine may be busy with other builds; a passing test never waits it out.
+pub const PATIENCE: Duration = Duration::from_secs(30);
