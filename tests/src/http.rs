@@ -1,0 +1,63 @@
+//! One HTTP/1.1 request on one connection, with every header under the test's control.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::{HOST, HeaderMap};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::PATIENCE;
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Response {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, read as UTF-8.
+    pub body: String,
+}
+
+impl Response {
+    /// A header's value, or nothing where it is absent.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
+/// Fetches a path with the headers that every client sends.
+///
+/// # Errors
+/// When there is no answer within 30 s.
+pub async fn get(address: SocketAddr, path: &str) -> Result<Response> {
+    send(address, Request::get(path)).await
+}
+
+/// Sends a request without a body. A `Host` header is added where the request has none.
+///
+/// # Errors
+/// When the request is malformed, or there is no answer within 30 s.
+pub async fn send(address: SocketAddr, request: hyper::http::request::Builder) -> Result<Response> {
+    let mut request = request.body(Empty::<Bytes>::new())?;
+    if !request.headers().contains_key(HOST) {
+        request.headers_mut().insert(HOST, address.to_string().parse()?);
+    }
+    let answer = async {
+        let stream = TcpStream::connect(address).await?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let connection = tokio::spawn(connection);
+        let response = sender.send_request(request).await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response.into_body().collect().await?.to_bytes();
+        connection.abort();
+        anyhow::Ok(Response { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
+    };
+    tokio::time::timeout(PATIENCE, answer).await.context("no answer within 30 s")?
+}

@@ -1,0 +1,114 @@
+//! `mosquitto_sub` and `mosquitto_pub`: what an outsider on the broker sees and does.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::process::Process;
+use crate::{Mosquitto, eventually};
+
+/// A running `mosquitto_sub`.
+#[derive(Debug)]
+pub struct Subscriber {
+    process: Process,
+}
+
+/// One message as the broker delivered it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its topic.
+    pub topic: String,
+    /// Its quality of service.
+    pub qos: u8,
+    /// Whether it was a retained message.
+    pub retain: bool,
+    /// Its payload.
+    pub payload: Vec<u8>,
+}
+
+impl Delivery {
+    /// The payload as JSON.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn json(&self) -> Result<Value> {
+        serde_json::from_slice(&self.payload).with_context(|| format!("not JSON on {}", self.topic))
+    }
+
+    /// Reads a line of the format that [`Subscriber::start`] asks for.
+    fn read(line: &str) -> Option<Self> {
+        let mut words = line.strip_prefix("got ")?.split(' ');
+        let (retain, qos, hex, topic) = (words.next()?, words.next()?, words.next()?, words.next()?);
+        let bytes = hex.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).ok());
+        let payload = bytes.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect::<Option<_>>()?;
+        Some(Self { topic: topic.to_owned(), qos: qos.parse().ok()?, retain: retain == "1", payload })
+    }
+}
+
+impl Subscriber {
+    /// Subscribes to a filter with QoS 1, and returns when the broker has confirmed it.
+    ///
+    /// # Errors
+    /// When `mosquitto_sub` is not installed, or the broker refuses.
+    pub async fn start(broker: &Mosquitto, filter: &str) -> Result<Self> {
+        let mut command = client("mosquitto_sub", broker);
+        // -d prints "Subscribed" when the SUBACK has come.
+        command.args(["-d", "-q", "1", "-t", filter, "-F", "got %r %q %x %t"]);
+        let mut process = Process::start("mosquitto_sub", &mut command)?;
+        process.line("Subscribed", |line| line.starts_with("Subscribed").then_some(())).await?;
+        Ok(Self { process })
+    }
+
+    /// Everything delivered so far.
+    #[must_use]
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        self.process.output().iter().filter_map(|line| Delivery::read(line)).collect()
+    }
+
+    /// Waits until what was delivered satisfies `is_it`, and gives the first such message.
+    ///
+    /// # Errors
+    /// When none comes within 30 s.
+    pub async fn expect(&self, what: &str, is_it: impl Fn(&Delivery) -> bool) -> Result<Delivery> {
+        eventually(what, async || Ok(self.deliveries().into_iter().find(&is_it))).await
+    }
+
+    /// Waits for the message whose payload has this text.
+    ///
+    /// # Errors
+    /// When none comes within 30 s.
+    pub async fn expect_text(&self, text: &str) -> Result<Delivery> {
+        let has_text = |delivery: &Delivery| delivery.json().is_ok_and(|json| json["data"]["text"] == text);
+        self.expect(&format!("{text:?} on the broker"), has_text).await
+    }
+}
+
+/// Publishes one payload with QoS 1, as `mosquitto_pub` does, and waits for the broker to take it.
+///
+/// # Errors
+/// When `mosquitto_pub` is not installed, or the broker refuses.
+pub async fn publish(broker: &Mosquitto, topic: &str, payload: &str) -> Result<()> {
+    publish_with(broker, topic, payload, &[]).await
+}
+
+/// As [`publish`], with further options of `mosquitto_pub`.
+///
+/// # Errors
+/// As [`publish`].
+pub async fn publish_with(broker: &Mosquitto, topic: &str, payload: &str, options: &[&str]) -> Result<()> {
+    let mut command = client("mosquitto_pub", broker);
+    let status = command.args(["-q", "1", "-t", topic, "-m", payload]).args(options).status().await;
+    let status = status.context("mosquitto_pub is not installed")?;
+    anyhow::ensure!(status.success(), "mosquitto_pub failed with {status}");
+    Ok(())
+}
+
+fn client(program: &str, broker: &Mosquitto) -> Command {
+    let mut command = Command::new(program);
+    command.arg("-h").arg(broker.address().ip().to_string());
+    command.arg("-p").arg(broker.address().port().to_string());
+    if let Some((user, password)) = broker.login() {
+        command.args(["-u", user, "-P", password]);
+    }
+    command
+}

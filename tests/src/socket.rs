@@ -1,0 +1,271 @@
+//! A bare WebSocket of the chat that remembers every frame it heard.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context, Result, bail};
+use futures::stream::{SplitSink, SplitStream};
+use futures::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::{Request, Response};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use crate::PATIENCE;
+
+type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// One end of `/ws`. A task of its own reads all the time, so that pings are answered and nothing
+/// waits in the kernel; [`Socket::expect`] then looks for frames in what was heard.
+#[derive(Debug)]
+pub struct Socket {
+    sink: SplitSink<Stream, Message>,
+    heard: Arc<Heard>,
+    reader: JoinHandle<()>,
+    pings: u32,
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    frames: Mutex<Frames>,
+    more: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Frames {
+    /// All text frames, in the order of their arrival.
+    seen: Vec<Utf8Bytes>,
+    /// Those that no `expect` has taken yet.
+    unread: VecDeque<Value>,
+    ended: Option<Ending>,
+}
+
+/// How a socket came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// By a close frame with this code.
+    Closed(u16),
+    /// By a close frame without a code, or with none at all.
+    Cut,
+}
+
+impl Socket {
+    /// Opens `/ws` as a program would: no origin, no subprotocol.
+    ///
+    /// # Errors
+    /// When the server does not upgrade the connection.
+    pub async fn connect(address: SocketAddr) -> Result<Self> {
+        let request = format!("ws://{address}/ws").into_client_request()?;
+        Ok(Self::connect_with(request).await?.0)
+    }
+
+    /// Opens a WebSocket with this request, and gives the server's answer too.
+    ///
+    /// # Errors
+    /// When the server does not upgrade the connection.
+    pub async fn connect_with(request: Request) -> Result<(Self, Response)> {
+        let opening = tokio_tungstenite::connect_async(request);
+        let (stream, response) =
+            tokio::time::timeout(PATIENCE, opening).await.context("no upgrade in 30 s")??;
+        let (sink, stream) = stream.split();
+        let heard = Arc::new(Heard::default());
+        let reader = tokio::spawn(Arc::clone(&heard).listen(stream));
+        Ok((Self { sink, heard, reader, pings: 0 }, response))
+    }
+
+    /// Sends one frame.
+    ///
+    /// # Errors
+    /// When the socket is closed.
+    pub async fn send(&mut self, frame: &Value) -> Result<()> {
+        self.send_raw(Message::text(frame.to_string())).await
+    }
+
+    /// Sends a text message, whatever it says.
+    ///
+    /// # Errors
+    /// When the socket is closed.
+    pub async fn send_text(&mut self, text: &str) -> Result<()> {
+        self.send_raw(Message::text(text)).await
+    }
+
+    /// Sends a WebSocket message of any kind.
+    ///
+    /// # Errors
+    /// When the socket is closed.
+    pub async fn send_raw(&mut self, message: Message) -> Result<()> {
+        self.sink.send(message).await.context("cannot send")
+    }
+
+    /// Puts frames into one write to the network.
+    ///
+    /// # Errors
+    /// When the socket is closed.
+    pub async fn send_together(&mut self, frames: &[Value]) -> Result<()> {
+        for frame in frames {
+            self.sink.feed(Message::text(frame.to_string())).await.context("cannot send")?;
+        }
+        self.sink.flush().await.context("cannot send")
+    }
+
+    /// Takes the first unread frame of this type: a string for data, an integer for transport.
+    ///
+    /// # Errors
+    /// When none has come within 30 s, or the socket has ended without one.
+    pub async fn expect(&self, kind: impl Into<Value>) -> Result<Value> {
+        let kind = kind.into();
+        self.expect_where(&format!("a frame of type {kind}"), |frame| frame["type"] == kind).await
+    }
+
+    /// Takes the `error` that answers the frame with this id.
+    ///
+    /// # Errors
+    /// As [`Socket::expect`]; or when the error is incomplete or has another code.
+    pub async fn expect_error(&self, re: impl Into<Value>, code: &str) -> Result<Value> {
+        let re = re.into();
+        let what = format!("error {code} about {re}");
+        let is_it =
+            |frame: &Value| frame["type"] == "error" && frame.get("re").unwrap_or(&Value::Null) == &re;
+        let frame = self.expect_where(&what, is_it).await?;
+        let data = &frame["data"];
+        if data["code"] != code {
+            bail!("expected {what}, and got {frame}");
+        }
+        let reason = data["reason"].as_str().unwrap_or_default();
+        if reason.trim().is_empty() || reason.contains('\n') || !data["retry"].is_boolean() {
+            bail!("an error has one sentence as its reason, and says whether to retry: {frame}");
+        }
+        Ok(frame)
+    }
+
+    /// Takes the first unread frame for which `is_it` holds. Frames before it stay unread.
+    ///
+    /// # Errors
+    /// As [`Socket::expect`]; `what` says in the error what was missed.
+    pub async fn expect_where(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Result<Value> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let more = self.heard.more.notified();
+            {
+                let mut frames = self.heard.lock();
+                if let Some(place) = frames.unread.iter().position(&is_it) {
+                    return frames.unread.remove(place).context("a frame got lost");
+                }
+                if let Some(ending) = frames.ended {
+                    bail!("the socket ended ({ending:?}) without {what}; last seen: {}", frames.tail());
+                }
+            }
+            if tokio::time::timeout_at(deadline, more).await.is_err() {
+                bail!("{what} did not come; last seen: {}", self.heard.lock().tail());
+            }
+        }
+    }
+
+    /// Waits until the server has closed the socket.
+    ///
+    /// # Errors
+    /// When it is still open after 30 s.
+    pub async fn expect_end(&self) -> Result<Ending> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let more = self.heard.more.notified();
+            if let Some(ending) = self.heard.lock().ended {
+                return Ok(ending);
+            }
+            if tokio::time::timeout_at(deadline, more).await.is_err() {
+                bail!("the socket is still open; last seen: {}", self.heard.lock().tail());
+            }
+        }
+    }
+
+    /// Sends a ping of the protocol and waits for its pong: everything sent before was looked at.
+    ///
+    /// # Errors
+    /// When no pong comes.
+    pub async fn ping(&mut self) -> Result<()> {
+        self.pings += 1;
+        self.send(&json!({"type": 1001, "id": format!("ping-{}", self.pings)})).await?;
+        self.expect(1002).await?;
+        Ok(())
+    }
+
+    /// All frames heard so far, read and unread.
+    #[must_use]
+    pub fn seen(&self) -> Vec<Value> {
+        let seen = self.heard.lock().seen.clone();
+        seen.iter().map(|text| parse(text)).collect()
+    }
+
+    /// Those of one type.
+    #[must_use]
+    pub fn seen_of(&self, kind: impl Into<Value>) -> Vec<Value> {
+        let kind = kind.into();
+        self.seen().into_iter().filter(|frame| frame["type"] == kind).collect()
+    }
+
+    /// How many frames were heard so far.
+    #[must_use]
+    pub fn heard(&self) -> usize {
+        self.heard.lock().seen.len()
+    }
+
+    /// Closes the socket in the orderly way and waits for the answer.
+    ///
+    /// # Errors
+    /// When the server does not answer the close frame.
+    pub async fn close(&mut self) -> Result<()> {
+        self.sink.close().await.ok();
+        self.expect_end().await?;
+        Ok(())
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+impl Heard {
+    fn lock(&self) -> MutexGuard<'_, Frames> {
+        self.frames.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn listen(self: Arc<Self>, mut stream: SplitStream<Stream>) {
+        let mut ending = Ending::Cut;
+        while let Some(Ok(message)) = stream.next().await {
+            match message {
+                Message::Text(text) => {
+                    let mut frames = self.lock();
+                    frames.unread.push_back(parse(&text));
+                    frames.seen.push(text);
+                }
+                Message::Close(Some(close)) => ending = Ending::Closed(close.code.into()),
+                _ => {}
+            }
+            self.more.notify_waiters();
+        }
+        self.lock().ended = Some(ending);
+        self.more.notify_waiters();
+    }
+}
+
+impl Frames {
+    /// The last few frames, for the message of a failed test.
+    fn tail(&self) -> String {
+        let from = self.seen.len().saturating_sub(8);
+        let shown = self.seen[from..].iter().map(|text| text.chars().take(400).collect::<String>());
+        shown.collect::<Vec<_>>().join("\n  ")
+    }
+}
+
+/// What is no JSON becomes a string, so that it shows up in the failing assertion.
+fn parse(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
+}
