@@ -8,7 +8,8 @@
 //! | [`socket`] | a bare WebSocket that remembers every frame it heard |
 //! | [`user`] | a person: a socket that said `hello` and was let in |
 //! | [`http`] | one HTTP request on one connection |
-//! | [`browser`] | headless Chromium, driven through ChromeDriver |
+//! | [`driver`], [`browser`] | headless Chromium, driven through ChromeDriver |
+//! | [`chat_page`] | the chat page as a person uses it |
 //! | [`signature`] | the signed payloads on the broker, checked from their description alone |
 //! | [`eventually`] | the only way to wait |
 //!
@@ -20,6 +21,8 @@ use std::time::Duration;
 pub mod app;
 pub mod broker;
 pub mod browser;
+pub mod chat_page;
+pub mod driver;
 mod eventually;
 pub mod http;
 pub mod mqtt;

@@ -41,8 +41,8 @@ struct Heard {
 struct Frames {
     /// All text frames, in the order of their arrival.
     seen: Vec<Utf8Bytes>,
-    /// Those that no `expect` has taken yet.
-    unread: VecDeque<Value>,
+    /// Those that no `expect` has taken yet, with their places in `seen`.
+    unread: VecDeque<(usize, Value)>,
     ended: Option<Ending>,
 }
 
@@ -150,13 +150,17 @@ impl Socket {
     /// As [`Socket::expect`]; `what` says in the error what was missed.
     pub async fn expect_where(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Result<Value> {
         let deadline = Instant::now() + PATIENCE;
+        let mut looked_at = 0;
         loop {
             let more = self.heard.more.notified();
             {
                 let mut frames = self.heard.lock();
-                if let Some(place) = frames.unread.iter().position(&is_it) {
-                    return frames.unread.remove(place).context("a frame got lost");
+                let from = frames.unread.partition_point(|(place, _)| *place < looked_at);
+                if let Some(found) = frames.unread.range(from..).position(|(_, frame)| is_it(frame)) {
+                    let (_, frame) = frames.unread.remove(from + found).context("a frame got lost")?;
+                    return Ok(frame);
                 }
+                looked_at = frames.seen.len();
                 if let Some(ending) = frames.ended {
                     bail!("the socket ended ({ending:?}) without {what}; last seen: {}", frames.tail());
                 }
@@ -243,7 +247,8 @@ impl Heard {
             match message {
                 Message::Text(text) => {
                     let mut frames = self.lock();
-                    frames.unread.push_back(parse(&text));
+                    let place = frames.seen.len();
+                    frames.unread.push_back((place, parse(&text)));
                     frames.seen.push(text);
                 }
                 Message::Close(Some(close)) => ending = Ending::Closed(close.code.into()),

@@ -1,1 +1,16 @@
-//! soon
+//! The client protocol (docs/protocol.md), frame by frame and error by error, against the real server.
+//!
+//! Every test starts a server of its own: nothing that one does can hide or cause a failure of another.
+
+mod closing;
+mod errors;
+mod frames;
+mod hello;
+mod history;
+mod page;
+mod presence;
+mod resend;
+mod resume;
+mod roster;
+mod talking;
+mod typing;

@@ -1,1 +1,8 @@
-//! soon
+//! The server with everything around it: both brokers, crashes, stops, outages and wrong settings.
+
+mod crash;
+mod crowd;
+mod outage;
+mod outsiders;
+mod settings;
+mod stopping;
