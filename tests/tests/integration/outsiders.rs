@@ -22,7 +22,7 @@ async fn mosquitto_sub_sees_the_signed_envelopes() -> Result<()> {
     assert_eq!(envelope["dest"], "public");
     assert_eq!(envelope["seq"], accepted.seq);
     assert_eq!(envelope["time"], accepted.time);
-    let last = envelope.as_object().and_then(|members| members.keys().last());
+    let last = envelope.as_object().and_then(|members| members.keys().next_back());
     assert_eq!(last.map(String::as_str), Some("sign"));
 
     let key = signature::envelope_key(&signature::master_secret(&app.data())?)?;
