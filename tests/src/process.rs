@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use crate::PATIENCE;
 
 /// Lines that are kept of each process; older ones are dropped.
-const KEPT_LINES: usize = 20_000;
+const KEPT_LINES: usize = 100_000;
 /// Lines that are shown when the process is dropped.
 const SHOWN_LINES: usize = 150;
 

@@ -1,0 +1,151 @@
+# mqttchat: what can be done here. `make` alone lists it.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+CARGO ?= cargo
+COMPOSE ?= docker compose
+PORT ?= 9091
+
+# The tests run with cargo-nextest where it is installed, else with Cargo's own runner.
+NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
+ifeq ($(NEXTEST),yes)
+RUN_TESTS := $(CARGO) nextest run --workspace --locked
+ONE_AT_A_TIME :=
+else
+RUN_TESTS := $(CARGO) test --workspace --locked --no-fail-fast
+ONE_AT_A_TIME := -- --test-threads=1
+endif
+
+# Always the whole workspace is selected, so that Cargo resolves features once and builds every crate once.
+BUILD_SERVER := $(CARGO) build --workspace --bins --locked
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
+		while IFS=$$'\t' read -r names text; do printf '  %-42s %s\n' "$$names" "$$text"; done
+
+# --- running -----------------------------------------------------------------------------------
+
+.PHONY: run build
+run: build ## Build the release binary and run it on 127.0.0.1:9091 (PORT=… for another port)
+	exec ./target/release/mqttchat --bind 127.0.0.1 --port $(PORT)
+
+build: ## Build the release binary, target/release/mqttchat
+	$(CARGO) build --release --locked --package mqttchat
+
+# --- testing -----------------------------------------------------------------------------------
+
+.PHONY: test test-unit test-component test-contract test-integration test-e2e test-js test-tools
+.PHONY: test-system test-ui-acceptance test-functional
+test: ## Run all tests: unit, component, contract, integration, end to end
+	@$(MAKE) test-unit
+	@$(MAKE) test-component
+	@$(MAKE) test-contract
+	@$(MAKE) test-integration
+	@$(MAKE) test-e2e
+
+test-unit: test-js ## Tests inside the crates, their examples in the documentation, and the page's scripts
+	$(RUN_TESTS) --lib --bins
+	$(CARGO) test --workspace --locked --doc --quiet
+
+test-component: ## Tests of one crate at a time through its public interface (crates/*/tests)
+	$(RUN_TESTS) --exclude mqttchat-e2e --test '*'
+
+test-contract: test-tools ## The client protocol against the real server (docs/protocol.md)
+	$(BUILD_SERVER)
+	$(RUN_TESTS) --test contract --test private --test foreign
+
+test-integration: test-tools ## The real server with both brokers, crashes, stops and wrong settings
+	$(BUILD_SERVER)
+	$(RUN_TESTS) --test integration
+
+test-e2e: test-tools ## The page in real browsers
+	$(BUILD_SERVER)
+	$(RUN_TESTS) --test browser $(ONE_AT_A_TIME)
+
+test-system test-ui-acceptance test-functional: test-e2e ## The same as test-e2e
+
+test-js: test-tools ## Tests of the page's scripts that need no browser
+	cd static && npm ci --no-audit --no-fund && npm test
+
+test-tools:
+	@tests/tools.sh
+
+# --- checking ----------------------------------------------------------------------------------
+
+.PHONY: check fmt check-fmt check-clippy check-docs check-features check-dependencies check-page check-settings
+check: check-fmt check-clippy check-docs check-features check-dependencies check-page check-settings ## Everything that can be said without running a test
+
+check-fmt:
+	$(CARGO) fmt --all -- --check
+
+check-clippy:
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+check-docs:
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked
+
+check-features:
+	$(CARGO) clippy --package mqttchat --no-default-features --locked -- -D warnings
+
+check-dependencies:
+	@tests/deny.sh
+
+check-page: test-tools
+	cd static && npm ci --no-audit --no-fund && npm run check
+
+check-settings:
+	$(BUILD_SERVER)
+	file=$$(mktemp); trap 'rm -f "$$file"' EXIT; \
+		./target/debug/mqttchat default-config > "$$file"; \
+		./target/debug/mqttchat check-config --config "$$file"
+
+fmt: ## Format the Rust code
+	$(CARGO) fmt --all
+
+# --- containers --------------------------------------------------------------------------------
+
+# The same for the development file alone and, with -prod, for the production variant on top of it.
+COMPOSE_DEV := $(COMPOSE) --file docker-compose.yml
+COMPOSE_PROD := $(COMPOSE) --file docker-compose.yml --file docker/prod.yml --project-name mqttchat-prod
+
+.PHONY: start start-prod stop stop-prod clean clean-prod check-logs check-logs-prod
+.PHONY: check-logs-app check-logs-app-prod system-prune system-prune-prod
+start: ## Start the server and Mosquitto with Compose (also: start-prod)
+	$(COMPOSE_DEV) up --build --detach --wait
+
+start-prod:
+	$(COMPOSE_PROD) up --build --detach --wait
+
+stop: ## Stop them; what they stored stays (also: stop-prod)
+	$(COMPOSE_DEV) down
+
+stop-prod:
+	$(COMPOSE_PROD) down
+
+clean: ## Stop them and delete everything they stored, and their images (also: clean-prod)
+	$(COMPOSE_DEV) down --volumes --remove-orphans --rmi local
+
+clean-prod:
+	$(COMPOSE_PROD) down --volumes --remove-orphans --rmi local
+
+check-logs: ## Show the logs of all services (also: check-logs-prod)
+	$(COMPOSE_DEV) logs --timestamps
+
+check-logs-prod:
+	$(COMPOSE_PROD) logs --timestamps
+
+check-logs-app: ## Show the server's log (also: check-logs-app-prod)
+	$(COMPOSE_DEV) logs --timestamps app
+
+check-logs-app-prod:
+	$(COMPOSE_PROD) logs --timestamps app
+
+system-prune: ## Delete stopped containers, networks and images of this project (also: system-prune-prod)
+	docker system prune --force --all --filter label=com.docker.compose.project=mqttchat
+
+system-prune-prod:
+	docker system prune --force --all --filter label=com.docker.compose.project=mqttchat-prod

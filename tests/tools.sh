@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Makes sure that what the tests run against is there: Mosquitto, Chromium, Node. Installs it on Debian as root.
+set -euo pipefail
+cd "$(dirname "$0")"
+PATH=$PATH:/usr/sbin:/usr/local/sbin
+
+declare -A package_of=(
+    [mosquitto]=mosquitto
+    [mosquitto_passwd]=mosquitto
+    [mosquitto_sub]=mosquitto-clients
+    [mosquitto_pub]=mosquitto-clients
+    [chromium]=chromium
+    [chromedriver]=chromium-driver
+    [node]=nodejs
+    [npm]=npm
+)
+
+missing=()
+for program in "${!package_of[@]}"; do
+    command -v "$program" >/dev/null || missing+=("${package_of[$program]}")
+done
+
+if ((${#missing[@]})); then
+    mapfile -t packages < <(printf '%s\n' "${missing[@]}" | sort -u)
+    if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+        echo "installing ${packages[*]}"
+        export DEBIAN_FRONTEND=noninteractive
+        apt-get update -qq
+        # A broker or database that Debian would start by itself is not wanted: the tests start their own.
+        printf '#!/bin/sh\nexit 101\n' > /tmp/policy-rc.d.$$
+        if [[ ! -e /usr/sbin/policy-rc.d ]]; then
+            install -m 0755 /tmp/policy-rc.d.$$ /usr/sbin/policy-rc.d
+            trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+        fi
+        rm -f /tmp/policy-rc.d.$$
+        apt-get install -qq --no-install-recommends "${packages[@]}" >/dev/null
+    else
+        echo "The tests need programs that are not installed. On Debian or Ubuntu: sudo apt-get install ${packages[*]}" >&2
+        exit 1
+    fi
+fi
+
+# axe-core, which judges the page's accessibility.
+[[ node_modules/axe-core/package.json -nt package-lock.json ]] || npm ci --no-audit --no-fund
+touch node_modules/axe-core/package.json
