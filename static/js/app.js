@@ -1,0 +1,150 @@
+/** Wires the page together: state, connection, chat, and one view per part of the screen. */
+
+import { Chat } from "./chat.js";
+import { systemClock } from "./clock.js";
+import { Connection } from "./connection.js";
+import { Identity } from "./identity.js";
+import { Outbox } from "./outbox.js";
+import { SUBPROTOCOL } from "./protocol.js";
+import { storageBox } from "./storage.js";
+import { Store } from "./store.js";
+import { ComposerView } from "./view/composer.js";
+import { ConnectionView } from "./view/connection.js";
+import { ConversationsView } from "./view/conversations.js";
+import { RosterView } from "./view/roster.js";
+import { Shell } from "./view/shell.js";
+import { TimelineView } from "./view/timeline.js";
+import { TypingView } from "./view/typing.js";
+import { Welcome } from "./view/welcome.js";
+
+const lasting = storageBox(() => window.localStorage);
+const ofThisTab = storageBox(() => window.sessionStorage);
+const identity = new Identity(lasting);
+const store = new Store(systemClock);
+const outbox = new Outbox(lasting);
+
+/** The name that is to be signed in. */
+let name = "";
+
+/** @type {Connection} */
+const connection = new Connection({
+  open: () => new WebSocket(socketUrl(), [SUBPROTOCOL]),
+  greeting: () => ({ name, token: identity.tokenFor(name), log: store.logId, resume: chat.resume() }),
+  clock: systemClock,
+  random: Math.random,
+});
+/** @type {Chat} */
+const chat = new Chat({ connection, store, outbox, clock: systemClock, random: Math.random });
+
+const welcome = new Welcome((chosen) => {
+  name = chosen;
+  connection.start();
+});
+const shell = new Shell(store, { leave, drawer: attend });
+const timeline = new TimelineView(store, outbox, {
+  older: (conversation) => chat.history.older(conversation),
+  retry: (id) => chat.retry(id),
+  discard: (id) => chat.discard(id),
+  moved: attend,
+});
+const composer = new ComposerView(store, ofThisTab, {
+  say: (dest, text) => chat.say(dest, text),
+  key: (dest) => chat.ownTyping.key(dest),
+  stop: () => chat.ownTyping.stop(),
+  sent: () => timeline.toEnd(),
+});
+new ConversationsView(store, outbox, open);
+new RosterView(store, { open, more: (conversation) => chat.moreRoster(conversation) });
+new TypingView(store);
+new ConnectionView(connection);
+
+connection.addEventListener("ready", (event) => {
+  const { user, token } = /** @type {CustomEvent<import("./protocol.js").Ready>} */ (event).detail;
+  name = user.name;
+  if (token) identity.remember(user.name, user.id, token);
+  enter();
+});
+connection.addEventListener("refused", (event) => {
+  const { code, reason, suggestion = "" } = /** @type {CustomEvent<import("./connection.js").Refusal>} */ (event).detail;
+  if (code === "unauthorized") identity.drop(name);
+  ask(reason || "The server did not let you in.", suggestion);
+});
+connection.addEventListener("status", () => {
+  const { phase, reason } = connection.status;
+  if (!shell.visible && phase === "waiting") welcome.waiting(`${reason} Trying again…`);
+  if (!shell.visible && phase === "stopped") welcome.show(name, `${reason} Please reload the page.`);
+});
+document.addEventListener("visibilitychange", () => {
+  attend();
+  if (document.visibilityState === "visible") connection.probe();
+});
+window.addEventListener("online", () => connection.probe());
+window.addEventListener("offline", () => connection.probe());
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted) connection.probe();
+});
+
+begin();
+
+/** Whoever was signed in here goes on, even before the server is reached. */
+function begin() {
+  const { current, user } = identity;
+  if (current === null || user === null) {
+    welcome.show(identity.lastName);
+    return;
+  }
+  name = current;
+  store.me = user;
+  outbox.open(user.id);
+  const active = ofThisTab.read("active");
+  if (typeof active === "string") chat.open(active);
+  enter();
+  connection.start();
+}
+
+function enter() {
+  if (shell.visible) return;
+  welcome.hide();
+  shell.show();
+  store.changed("session");
+  attend();
+  composer.focus();
+}
+
+/** @param {string} reason @param {string} suggestion */
+function ask(reason, suggestion) {
+  shell.hide();
+  store.clear();
+  welcome.show(name, reason, suggestion);
+}
+
+function leave() {
+  chat.leave();
+  identity.leave();
+  ofThisTab.remove("active");
+  shell.hide();
+  welcome.show(identity.lastName);
+}
+
+/** @param {string} dest */
+function open(dest) {
+  chat.open(dest);
+  ofThisTab.write("active", dest);
+  shell.closeDrawer();
+  composer.focus();
+}
+
+/** Whether somebody looks at the newest message now. */
+function attend() {
+  const looking = shell.visible && !shell.drawerOpen && document.visibilityState === "visible" && timeline.atEnd;
+  if (store.attentive === looking && !looking) return;
+  store.attentive = looking;
+  if (looking) chat.seen();
+}
+
+/** Beside the page, wherever that is served: `wss:` for `https:`. */
+function socketUrl() {
+  const url = new URL("ws", document.baseURI);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  return url.href;
+}

@@ -1,0 +1,117 @@
+/** The frame around everything: the header of the room, the drawer of a phone, the title of the tab. */
+
+import { lastSeen, badge, typingLine } from "../format.js";
+import { byId, coalesced, setText } from "./dom.js";
+import { presenceOf, showConversation, showPerson } from "./avatar.js";
+
+const NARROW = "(width < 800px)";
+const MINUTE_MS = 60_000;
+
+export class Shell {
+  /**
+   * @param {import("../store.js").Store} store
+   * @param {{ leave: () => void, drawer: (open: boolean) => void }} on
+   */
+  constructor(store, on) {
+    this.store = store;
+    this.on = on;
+    this.app = byId("app");
+    this.sidebar = byId("sidebar");
+    this.room = byId("room");
+    this.opener = byId("sidebar-open");
+    this.favicon = /** @type {HTMLLinkElement} */ (document.querySelector("link[rel=icon]"));
+    this.narrow = window.matchMedia(NARROW);
+    const update = coalesced(() => this.update());
+    for (const what of ["session", "active", "conversations", "roster", "unread", "log", "typing"]) store.addEventListener(what, update);
+    store.addEventListener("active", () => this.closeDrawer());
+    document.addEventListener("visibilitychange", update);
+    setInterval(update, MINUTE_MS);
+    this.opener.addEventListener("click", () => this.openDrawer());
+    byId("sidebar-close").addEventListener("click", () => this.closeDrawer());
+    byId("scrim").addEventListener("click", () => this.closeDrawer());
+    byId("leave").addEventListener("click", () => on.leave());
+    this.sidebar.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") this.closeDrawer();
+    });
+    this.narrow.addEventListener("change", () => this.closeDrawer());
+    this.closeDrawer();
+  }
+
+  get visible() {
+    return !this.app.hidden;
+  }
+
+  get drawerOpen() {
+    return this.app.dataset.drawer === "open";
+  }
+
+  show() {
+    this.app.hidden = false;
+    this.update();
+  }
+
+  hide() {
+    this.closeDrawer();
+    this.app.hidden = true;
+    document.title = "mqttchat";
+  }
+
+  openDrawer() {
+    this.app.dataset.drawer = "open";
+    this.sidebar.inert = false;
+    this.room.inert = true;
+    this.opener.setAttribute("aria-expanded", "true");
+    byId("sidebar-close").focus();
+    this.on.drawer(true);
+  }
+
+  closeDrawer() {
+    const wasOpen = this.drawerOpen;
+    this.app.dataset.drawer = "closed";
+    this.sidebar.inert = this.narrow.matches;
+    this.room.inert = false;
+    this.opener.setAttribute("aria-expanded", "false");
+    if (wasOpen && this.visible) this.opener.focus();
+    if (wasOpen) this.on.drawer(false);
+  }
+
+  update() {
+    const { store } = this;
+    if (!this.visible || store.me === null) return;
+    const conversation = store.current;
+    const title = store.titleOf(conversation);
+    setText(byId("room-title"), title);
+    setText(byId("room-subtitle"), subtitle(conversation, store));
+    showConversation(byId("room-avatar"), conversation, store);
+    setText(byId("me-name"), store.me.name);
+    setText(byId("me-id"), store.me.id === store.me.name ? "" : store.me.id);
+    showPerson(byId("me-avatar"), store.me.id, store.me.name);
+    const elsewhere = store.unread - conversation.unread;
+    byId("menu-badge").hidden = elsewhere === 0;
+    setText(byId("menu-badge"), badge(elsewhere));
+    const { unread } = store;
+    const wanted = unread > 0 ? `(${badge(unread)}) ${title} · mqttchat` : `${title} · mqttchat`;
+    if (document.title !== wanted) document.title = wanted;
+    const symbol = unread > 0 ? "img/icon-unread.svg" : "img/icon.svg";
+    if (this.favicon.getAttribute("href") !== symbol) this.favicon.setAttribute("href", symbol);
+  }
+}
+
+/**
+ * @param {import("../conversation.js").Conversation} conversation
+ * @param {import("../store.js").Store} store
+ */
+function subtitle(conversation, store) {
+  if (conversation.oneWay) return "A device on MQTT: it writes, but cannot be answered here";
+  if (conversation.with === store.me?.id) return "On all of your devices, for nobody else";
+  if (conversation.with !== null) {
+    if (conversation.typing.names.length > 0) return `${typingLine(conversation.typing.names)}…`;
+    const presence = presenceOf(conversation, store);
+    return presence === null ? "Private" : presence.state === "online" ? "Online" : capital(lastSeen(presence.lastSeen, Date.now()));
+  }
+  const { online } = conversation.roster;
+  return online === 0 ? "" : online === 1 ? "Only you are here" : `${online} people online`;
+}
+
+/** @param {string} text */
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
