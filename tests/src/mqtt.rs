@@ -1,11 +1,14 @@
 //! `mosquitto_sub` and `mosquitto_pub`: what an outsider on the broker sees and does.
 
+use std::process::Stdio;
+
 use anyhow::{Context, Result};
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::process::Process;
-use crate::{Mosquitto, eventually};
+use crate::{Mosquitto, PATIENCE, eventually};
 
 /// A running `mosquitto_sub`.
 #[derive(Debug)]
@@ -88,17 +91,33 @@ impl Subscriber {
 /// # Errors
 /// When `mosquitto_pub` is not installed, or the broker refuses.
 pub async fn publish(broker: &Mosquitto, topic: &str, payload: &str) -> Result<()> {
-    publish_with(broker, topic, payload, &[]).await
+    run_pub(broker, &["-t", topic, "-m", payload], &[]).await
 }
 
-/// As [`publish`], with further options of `mosquitto_pub`.
+/// As [`publish`], retained.
 ///
 /// # Errors
 /// As [`publish`].
-pub async fn publish_with(broker: &Mosquitto, topic: &str, payload: &str, options: &[&str]) -> Result<()> {
+pub async fn publish_retained(broker: &Mosquitto, topic: &str, payload: &str) -> Result<()> {
+    run_pub(broker, &["-r", "-t", topic, "-m", payload], &[]).await
+}
+
+/// As [`publish`], with any bytes.
+///
+/// # Errors
+/// As [`publish`].
+pub async fn publish_bytes(broker: &Mosquitto, topic: &str, payload: &[u8]) -> Result<()> {
+    run_pub(broker, &["-t", topic, "-s"], payload).await
+}
+
+async fn run_pub(broker: &Mosquitto, options: &[&str], input: &[u8]) -> Result<()> {
     let mut command = client("mosquitto_pub", broker);
-    let status = command.args(["-q", "1", "-t", topic, "-m", payload]).args(options).status().await;
-    let status = status.context("mosquitto_pub is not installed")?;
+    command.args(["-q", "1"]).args(options).stdin(Stdio::piped()).kill_on_drop(true);
+    let mut process = command.spawn().context("mosquitto_pub is not installed")?;
+    let mut stdin = process.stdin.take().context("no stdin")?;
+    stdin.write_all(input).await.ok();
+    drop(stdin);
+    let status = tokio::time::timeout(PATIENCE, process.wait()).await.context("mosquitto_pub hangs")??;
     anyhow::ensure!(status.success(), "mosquitto_pub failed with {status}");
     Ok(())
 }
