@@ -1,0 +1,108 @@
+//! Cursors: up to where a user has got and read a conversation.
+
+use std::sync::Arc;
+
+use mqttchat_protocol::{Conversation, Dest, Entry, UserId};
+
+use crate::{Store, StoreError, on_backend};
+
+/// How far one user is in a conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// Who.
+    pub user: UserId,
+    /// The newest `seq` that one of their clients has confirmed; private conversations only, else 0.
+    pub delivered: u64,
+    /// The newest `seq` that they have read.
+    pub read: u64,
+}
+
+/// A private conversation with something that its user hasn't got yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undelivered {
+    /// Which.
+    pub conversation: Conversation,
+    /// Up to where they have it.
+    pub delivered: u64,
+    /// Its newest `seq`.
+    pub head: u64,
+}
+
+/// A line of a user's list of conversations (docs/protocol.md §4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConversationSummary {
+    /// Which.
+    pub conversation: Conversation,
+    /// As this user names it.
+    pub dest: Dest,
+    /// What to show: a partner's name, a room's title; `None` for the public one.
+    pub title: Option<Arc<str>>,
+    /// Its newest `seq`, 0 when it is empty.
+    pub head: u64,
+    /// Up to where the user has read it.
+    pub read: u64,
+    /// Up to where the user has got it; private conversations only, else 0.
+    pub delivered: u64,
+    /// Its newest entry.
+    pub last: Option<Entry>,
+}
+
+impl Store {
+    /// Moves a user's delivered cursor of a private conversation forward to `seq`, at most to the head; says whether
+    /// it moved. It never moves back. A conversation without an entry, or not theirs, has no cursor to move.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it couldn't be written.
+    pub async fn set_delivered(
+        &self,
+        user: &UserId,
+        conversation: &Conversation,
+        seq: u64,
+    ) -> Result<bool, StoreError> {
+        on_backend!(self, backend => backend.set_delivered(user, conversation, seq).await)
+    }
+
+    /// Moves a user's read cursor forward to `seq`, at most to the head; says whether it moved. It never moves back.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it couldn't be written.
+    pub async fn set_read(
+        &self,
+        user: &UserId,
+        conversation: &Conversation,
+        seq: u64,
+    ) -> Result<bool, StoreError> {
+        on_backend!(self, backend => backend.set_read(user, conversation, seq).await)
+    }
+
+    /// The cursors of everybody who has one in a conversation; of a private one that of each user in it. Ordered by
+    /// user id.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be read.
+    pub async fn cursors(&self, conversation: &Conversation) -> Result<Vec<Cursor>, StoreError> {
+        on_backend!(self, backend => backend.cursors(conversation).await)
+    }
+
+    /// The private conversations whose head is above the user's delivered cursor.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be read.
+    pub async fn undelivered(&self, user: &UserId) -> Result<Vec<Undelivered>, StoreError> {
+        on_backend!(self, backend => backend.undelivered(user).await)
+    }
+
+    /// The user's conversations: the public one, their private ones, and the rooms that they have read in. Ordered
+    /// by dest as text, those after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be read.
+    pub async fn conversations(
+        &self,
+        user: &UserId,
+        after: Option<&str>,
+        limit: u64,
+    ) -> Result<Vec<ConversationSummary>, StoreError> {
+        on_backend!(self, backend => backend.conversations(user, after, limit).await)
+    }
+}

@@ -1,0 +1,197 @@
+//! The log: appending entries and reading them again (docs/mqtt.md "The way of one message").
+
+use std::sync::Arc;
+
+use mqttchat_protocol::{Conversation, Entry, EntryKind, MessageId, Party};
+use tokio::sync::oneshot;
+
+use crate::{Store, StoreError, on_backend};
+
+/// What is to be appended. The store gives it `seq`, `time` and `position`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEntry {
+    /// Where.
+    pub conversation: Conversation,
+    /// What it says.
+    pub kind: EntryKind,
+    /// The author's id for it; together with `from` what it is known by.
+    pub id: MessageId,
+    /// The author.
+    pub from: Party,
+    /// The author's name now.
+    pub name: Arc<str>,
+    /// Its content, a compact JSON object. Its size is the caller's to bound.
+    pub data: Box<str>,
+    /// Where it came in from MQTT, for what strangers publish.
+    pub ingest: Option<IngestMark>,
+}
+
+impl NewEntry {
+    /// What it weighs in the writer's queue, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        self.data.len() + self.name.len() + self.id.as_str().len() + 256
+    }
+}
+
+/// Which QoS 1 publish of the ingest client an entry came from. It is remembered in the entry's transaction:
+/// when that publish comes again after a crash between commit and PUBACK, it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IngestMark {
+    /// The broker session's generation, of [`Store::ingest_session`].
+    pub session: u64,
+    /// The packet id.
+    pub packet: u16,
+    /// Whether it came with the DUP flag. If so, and the last publish of that session and packet id had the same
+    /// sender, conversation and content, it is taken as that one whatever its `id`, and nothing is stored.
+    pub redelivered: bool,
+}
+
+/// What became of an append.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The entry as it stands in the log.
+    pub entry: Arc<Entry>,
+    /// Whether this append stored it. `false`: it came again, and this is the first.
+    pub fresh: bool,
+}
+
+/// Why nothing was appended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// The sender has used this id for something else.
+    #[error("this message id was used for another message")]
+    IdConflict,
+    /// There is no such room, or no such user to write to.
+    #[error("there is no such conversation")]
+    NotFound,
+    /// The store couldn't commit; it may or may not be stored. The same id can be tried again.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+}
+
+/// What is called with an append's outcome: see [`Store::submit`].
+pub type Done = Box<dyn FnOnce(Result<Appended, AppendError>) + Send>;
+
+impl Store {
+    /// Takes a place in the writer's queue for `entry`. Returns when it has one, not when it is stored; waits while
+    /// the queue is full (8 MiB, which is at most 32,768 entries), which slows down whoever writes.
+    ///
+    /// Places are given in order: what one task submits is appended in the order in which it submits.
+    ///
+    /// `done` is called exactly once, in commit order, after the commit is on disk or has failed. It runs on the
+    /// writer's thread and must not block: everybody's commits wait for it.
+    ///
+    /// The same id again from the same sender, with the same kind, conversation and content (as JSON: the order of
+    /// members and the spelling of numbers don't count) is answered with the first entry; with anything else it is
+    /// refused as [`AppendError::IdConflict`]. That comes before anything else is checked. A private entry moves
+    /// its author's delivered cursor.
+    ///
+    /// Cancel safety: dropped before it returns, nothing is appended and `done` is dropped without being called.
+    pub async fn submit(&self, entry: NewEntry, done: Done) {
+        on_backend!(self, backend => backend.submit(entry, done).await);
+    }
+
+    /// [`Store::submit`], waiting for the outcome.
+    ///
+    /// Cancel safety: dropped, the entry may or may not be appended; the same id can be sent again.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing is stored then, but for [`AppendError::Unavailable`], which can't say.
+    pub async fn append(&self, entry: NewEntry) -> Result<Appended, AppendError> {
+        let (sender, outcome) = oneshot::channel();
+        // Nobody waits any more: the outcome is for nobody.
+        self.submit(entry, Box::new(move |result| drop(sender.send(result)))).await;
+        outcome.await.unwrap_or_else(|_| Err(AppendError::Unavailable("the writer has stopped".into())))
+    }
+
+    /// The newest `seq` of a conversation; 0 when it has no entry.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be read.
+    pub async fn head(&self, conversation: &Conversation) -> Result<u64, StoreError> {
+        let heads = self.heads(std::slice::from_ref(conversation)).await?;
+        Ok(heads.first().copied().unwrap_or(0))
+    }
+
+    /// The newest `seq` of each, in the same order; 0 where there is no entry. All of one moment.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be read.
+    pub async fn heads(&self, conversations: &[Conversation]) -> Result<Vec<u64>, StoreError> {
+        on_backend!(self, backend => backend.heads(conversations).await)
+    }
+
+    /// The entries above `after`, oldest first, at most `limit`. `seq` is consecutive.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be read.
+    pub async fn entries_after(
+        &self,
+        conversation: &Conversation,
+        after: u64,
+        limit: u64,
+    ) -> Result<Vec<Entry>, StoreError> {
+        on_backend!(self, backend => backend.entries_after(conversation, after, limit).await)
+    }
+
+    /// The newest entries below `before` (without it: the newest), oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be read.
+    pub async fn entries_before(
+        &self,
+        conversation: &Conversation,
+        before: Option<u64>,
+        limit: u64,
+    ) -> Result<Vec<Entry>, StoreError> {
+        on_backend!(self, backend => backend.entries_before(conversation, before, limit).await)
+    }
+
+    /// The entry that its author knows by this id.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be read.
+    pub async fn entry_by_id(&self, from: &Party, id: &MessageId) -> Result<Option<Entry>, StoreError> {
+        on_backend!(self, backend => backend.entry_by_id(from, id).await)
+    }
+
+    /// The entries that `node` appended after a position, in position order, at most `limit`. A node's entries
+    /// are those that a store appended after its [`Store::acquire_node`] had given it that node.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be read.
+    pub async fn unconfirmed(
+        &self,
+        node: &str,
+        after_position: u64,
+        limit: u64,
+    ) -> Result<Vec<Entry>, StoreError> {
+        on_backend!(self, backend => backend.unconfirmed(node, after_position, limit).await)
+    }
+
+    /// The position up to which the broker has confirmed everything of `node`; 0 when nothing yet.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be read.
+    pub async fn confirmed(&self, node: &str) -> Result<u64, StoreError> {
+        on_backend!(self, backend => backend.confirmed(node).await)
+    }
+
+    /// Remembers the position up to which the broker has confirmed everything of `node`. It never moves back.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it couldn't be written.
+    pub async fn set_confirmed(&self, node: &str, position: u64) -> Result<(), StoreError> {
+        on_backend!(self, backend => backend.set_confirmed(node, position).await)
+    }
+
+    /// The generation of the ingest client's broker session, for [`IngestMark::session`]: the same as before while
+    /// the broker says session `present`, else the next, from which on no older mark counts.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it couldn't be written.
+    pub async fn ingest_session(&self, present: bool) -> Result<u64, StoreError> {
+        on_backend!(self, backend => backend.ingest_session(present).await)
+    }
+}

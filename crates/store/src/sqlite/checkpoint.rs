@@ -1,0 +1,107 @@
+//! Moving the write-ahead log into the database, without commits waiting for it.
+//!
+//! A passive checkpoint runs beside the writer on a thread and connection of its own: neither waits for the other.
+//! It can't start the log over while commits keep coming, so under steady load the writer does the small rest
+//! itself, once in a while, between two batches (see [`Checkpointer::after_commit`]).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+
+use super::connection;
+use super::fault::Fault;
+
+/// How many pages (4 KiB) the log grows by before a checkpoint is asked for.
+const STEP: u32 = 1000;
+/// From how many pages on the writer does the rest itself, so that the log can start over: 32 MiB.
+const LARGE: u32 = 8 * STEP;
+
+/// The writer's side.
+pub(super) struct Checkpointer {
+    pages: Arc<AtomicU32>,
+    asked: u32,
+    request: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Checkpointer {
+    pub(super) fn start(path: PathBuf) -> std::io::Result<Self> {
+        let (request, requests) = sync_channel(1);
+        let thread = std::thread::Builder::new()
+            .name("store-checkpoint".into())
+            .spawn(move || serve(&path, &requests))?;
+        Ok(Self { pages: Arc::default(), asked: 0, request: Some(request), thread: Some(thread) })
+    }
+
+    /// Has the connection say after each commit how long the log is.
+    pub(super) fn watch(&self, connection: &mut Connection) -> Result<(), Fault> {
+        let pages = self.pages.clone();
+        connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, now: i32| {
+            pages.store(u32::try_from(now).unwrap_or(0), Ordering::Relaxed);
+            Ok(())
+        }))?;
+        Ok(())
+    }
+
+    /// Between two batches: asks for a checkpoint when the log has grown, and finishes one when it is large.
+    pub(super) fn after_commit(&mut self, connection: &Connection) {
+        let pages = self.pages.load(Ordering::Relaxed);
+        if pages < self.asked {
+            // The log has started over.
+            self.asked = 0;
+        }
+        if pages < self.asked + STEP {
+            return;
+        }
+        self.asked = pages;
+        if pages >= LARGE {
+            // Nearly all of it is in the database already; nothing is added meanwhile, so this gets to the end, unless
+            // a long read holds on to an old state. Then the next step tries again.
+            checkpoint(connection, "PASSIVE");
+        } else if let Some(request) = &self.request {
+            // Full: it is at it.
+            let _ = request.try_send(());
+        }
+    }
+
+    /// Stops the thread and closes its connection.
+    pub(super) fn stop(&mut self) {
+        self.request = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(path: &Path, requests: &Receiver<()>) {
+    let mut open = None;
+    while requests.recv().is_ok() {
+        match open.take().map_or_else(|| connection::reopen(path), Ok) {
+            Ok(connection) => {
+                if checkpoint(&connection, "PASSIVE") {
+                    open = Some(connection);
+                }
+            }
+            Err(fault) => failed(&fault),
+        }
+    }
+}
+
+/// Runs a checkpoint; says whether it went well, not whether it got to the end.
+pub(super) fn checkpoint(connection: &Connection, mode: &str) -> bool {
+    let result = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()));
+    if let Err(error) = result {
+        failed(&error.into());
+        return false;
+    }
+    true
+}
+
+fn failed(fault: &Fault) {
+    metrics::counter!("mqttchat_store_errors_total").increment(1);
+    tracing::warn!(error = %crate::StoreError::from(fault), "checkpoint failed");
+}

@@ -1,0 +1,11 @@
+//! SQLite's integers have a sign; ours that go there have none.
+
+/// As SQLite stores it; what no clock or counter reaches becomes its largest.
+pub(super) fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// As we know it; what is below zero, which we never store, becomes zero.
+pub(super) fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}

@@ -1,0 +1,106 @@
+//! The store in a SQLite database.
+//!
+//! | who | does |
+//! | --- | --- |
+//! | `writer` | one thread, one connection: commits what waits, a batch at a time |
+//! | `batch`, `append` | what a write does inside the batch's transaction |
+//! | `checkpoint` | a thread that moves the write-ahead log into the database meanwhile |
+//! | `reader` | a few connections for reads, on the runtime's blocking threads |
+//! | `directory`, `connection`, `migrations`, `mark` | opening: files and lock, pragmas, schema, is it the same log |
+//! | `log`, `users`, `presence`, `cursors`, `leases` | the questions and writes of each |
+
+mod append;
+mod batch;
+mod checkpoint;
+mod connection;
+mod cursors;
+mod directory;
+mod fault;
+mod integer;
+mod leases;
+mod log;
+mod mark;
+mod migrations;
+mod presence;
+mod reader;
+mod rows;
+mod users;
+mod writer;
+
+use std::path::PathBuf;
+
+use mqttchat_protocol::Keyring;
+
+use crate::secrets::Secrets;
+use crate::{AppendError, Clock, Done, Health, NewEntry, StoreError};
+
+use append::Append;
+use directory::Directory;
+use mark::Mark;
+use reader::Readers;
+use writer::Writer;
+
+/// A store in a SQLite database.
+pub(crate) struct Sqlite {
+    writer: Writer,
+    readers: Readers,
+    clock: Clock,
+    log_id: Box<str>,
+    secrets: Secrets,
+}
+
+impl Sqlite {
+    pub(crate) async fn open(directory: PathBuf, clock: Clock) -> Result<Self, StoreError> {
+        tokio::task::spawn_blocking(move || Self::open_blocking(&directory, clock))
+            .await
+            .unwrap_or_else(|_| Err(StoreError::closed()))
+    }
+
+    fn open_blocking(directory: &std::path::Path, clock: Clock) -> Result<Self, StoreError> {
+        let (directory, lock) = Directory::lock(directory)?;
+        let database = directory.database();
+        let mut connection = connection::create(&database)?;
+        let secrets = directory.secrets(migrations::is_new(&connection, &database)?)?;
+        connection::prepare(&connection).map_err(|fault| fault.while_opening(&database))?;
+        migrations::migrate(&mut connection).map_err(|fault| fault.while_opening(&database))?;
+        let mark = Mark::settle(&mut connection, &directory)?;
+        let log_id = mark.log_id().into();
+        leases::end_all(&connection).map_err(|fault| fault.while_opening(&database))?;
+        let writer = Writer::start(connection, &database, clock.clone(), mark, lock)?;
+        Ok(Self { writer, readers: Readers::new(database), clock, log_id, secrets })
+    }
+
+    pub(crate) fn log_id(&self) -> &str {
+        &self.log_id
+    }
+
+    pub(crate) fn keyring(&self) -> Keyring {
+        self.secrets.keyring()
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.writer.health()
+    }
+
+    pub(crate) async fn close(&self) {
+        // The last connection to close takes the write-ahead log with it, and only the writer's can.
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    pub(crate) async fn submit(&self, entry: NewEntry, done: Done) {
+        let weight = entry.weight();
+        if let Err(append) = self.writer.push(weight, Box::new(Append::new(entry, done))).await {
+            append.settle(Err(&StoreError::closed()));
+        }
+    }
+}
+
+impl From<&StoreError> for AppendError {
+    fn from(error: &StoreError) -> Self {
+        Self::Unavailable(match error {
+            StoreError::Unavailable(reason) => reason.clone(),
+            other => other.to_string(),
+        })
+    }
+}

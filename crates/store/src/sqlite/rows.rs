@@ -1,0 +1,95 @@
+//! Rows as values.
+
+use mqttchat_protocol::{Conversation, Entry, EntryKind, MessageId, Party, UserId};
+use rusqlite::Row;
+
+use super::fault::Fault;
+use super::integer::unsigned;
+use crate::User;
+
+/// The columns of an entry, of `entries e` and `parties p`.
+macro_rules! entry_columns {
+    () => {
+        "e.seq, e.time, e.kind, e.id, p.name, e.name, e.data, e.position"
+    };
+}
+pub(super) use entry_columns;
+
+/// An entry by its sender's number (?1) and id (?2).
+pub(super) const ENTRY_BY_ID: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    ", c.key FROM entries e CROSS JOIN parties p ON p.id = e.sender CROSS JOIN conversations c ON c.id = e.conversation
+     WHERE e.sender = ?1 AND e.id = ?2"
+);
+
+/// The last entry of a packet id (?1) in a broker session (?2).
+pub(super) const ENTRY_BY_INGEST: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    ", c.key FROM ingested i CROSS JOIN entries e ON e.position = i.position
+     CROSS JOIN parties p ON p.id = e.sender CROSS JOIN conversations c ON c.id = e.conversation
+     WHERE i.packet = ?1 AND i.session = ?2"
+);
+
+/// How many columns an entry has; what comes after begins there.
+pub(super) const ENTRY_WIDTH: usize = 8;
+
+/// An entry of a conversation that is known.
+pub(super) fn entry(row: &Row<'_>, conversation: Conversation) -> Result<Entry, Fault> {
+    entry_at(row, 0, conversation)
+}
+
+/// An entry whose columns begin at `first`.
+pub(super) fn entry_at(row: &Row<'_>, first: usize, conversation: Conversation) -> Result<Entry, Fault> {
+    Ok(Entry {
+        conversation,
+        seq: unsigned(row.get(first)?),
+        time: unsigned(row.get(first + 1)?),
+        kind: parsed(row, first + 2, EntryKind::parse)?,
+        id: parsed(row, first + 3, MessageId::parse)?,
+        from: parsed(row, first + 4, Party::parse)?,
+        name: text(row, first + 5)?.into(),
+        data: text(row, first + 6)?.into(),
+        position: unsigned(row.get(first + 7)?),
+    })
+}
+
+/// An entry with its conversation's key behind it.
+pub(super) fn entry_with_conversation(row: &Row<'_>) -> Result<Entry, Fault> {
+    entry(row, parsed(row, ENTRY_WIDTH, Conversation::parse)?)
+}
+
+/// The columns of a user.
+macro_rules! user_columns {
+    () => {
+        "id, name, issuer, serial, blocked, created, last_seen"
+    };
+}
+pub(super) use user_columns;
+
+/// A user.
+pub(super) fn user(row: &Row<'_>) -> Result<User, Fault> {
+    Ok(User {
+        id: parsed(row, 0, UserId::parse)?,
+        name: text(row, 1)?.into(),
+        issuer: text(row, 2)?.into(),
+        serial: unsigned(row.get(3)?),
+        blocked: row.get(4)?,
+        created: unsigned(row.get(5)?),
+        last_seen: unsigned(row.get(6)?),
+    })
+}
+
+/// A text, borrowed from the row.
+pub(super) fn text<'row>(row: &'row Row<'_>, column: usize) -> Result<&'row str, Fault> {
+    row.get_ref(column)?
+        .as_str()
+        .map_err(|error| Fault::Unreadable(format!("column {column} is not a text: {error}")))
+}
+
+/// A text that stands for a value.
+pub(super) fn parsed<T>(row: &Row<'_>, column: usize, parse: impl Fn(&str) -> Option<T>) -> Result<T, Fault> {
+    let text = text(row, column)?;
+    parse(text).ok_or_else(|| Fault::Unreadable(format!("{text:?} in column {column}")))
+}
