@@ -6,7 +6,7 @@
 
 /** Stops at white space, quotes, angle brackets, and characters that turn the reading direction. */
 const ADDRESS = /https?:\/\/[^\s<>"\u200b-\u200f\u2028-\u202e\u2060-\u2069]+/giu;
-const TRAILING = /[.,;:!?'*_~]$/u;
+const TRAILING = /[.,;:!?'*~”’»›…]$/u;
 
 /**
  * @param {string} text

@@ -6,6 +6,8 @@
 import { message } from "./protocol.js";
 import { backoff } from "./backoff.js";
 
+/** @typedef {{ timer: any, tries: number, unanswered: number }} Flight */
+
 const PATIENCE_MS = 15_000;
 const RATE_PAUSE_MS = 1_000;
 const UNANSWERED_AT_MOST = 5;
@@ -13,7 +15,7 @@ const UNANSWERED_AT_MOST = 5;
 export class Sender {
   /** Set while sending has to pause. @type {any} */
   #pause = null;
-  /** Per message: the timer of its answer, and how often it was sent in vain. @type {Map<string, { timer: any, tries: number }>} */
+  /** Per message: the timer of its answer, how often it was sent, and how often nothing came back. @type {Map<string, Flight>} */
   #flights = new Map();
   /** Messages that were refused because their id stands for something else. @type {Set<string>} */
   #spoilt = new Set();
@@ -36,8 +38,9 @@ export class Sender {
     if (this.#pause !== null) return;
     for (const item of this.outbox.due()) {
       if (!this.send(message(item.id, item.dest, item.data))) return;
-      const tries = (this.#flights.get(item.id)?.tries ?? 0) + 1;
-      this.#flights.set(item.id, { tries, timer: this.clock.set(() => this.#unanswered(item.id), PATIENCE_MS) });
+      const { tries = 0, unanswered = 0 } = this.#flights.get(item.id) ?? {};
+      const timer = this.clock.set(() => this.#unanswered(item.id), PATIENCE_MS);
+      this.#flights.set(item.id, { timer, tries: tries + 1, unanswered });
       this.outbox.markSent(item.id);
     }
   }
@@ -104,8 +107,10 @@ export class Sender {
 
   /** @param {string} id */
   #unanswered(id) {
-    const tries = this.#flights.get(id)?.tries ?? 0;
-    if (tries >= UNANSWERED_AT_MOST) {
+    const flight = this.#flights.get(id);
+    if (flight === undefined) return;
+    flight.unanswered += 1;
+    if (flight.unanswered >= UNANSWERED_AT_MOST) {
       this.#landed(id);
       this.outbox.fail(id, "The server did not answer.");
     } else this.outbox.requeue(id);
