@@ -1,1 +1,32 @@
-//! placeholder of the skeleton
+//! All HTTP: the listener, the page, WebSocket, health and metrics.
+//!
+//! A [`Listener`] accepts connections within limits and hands their requests to [`app`]'s routes, which warp picks.
+//! `/ws` becomes a [`ws::WsTransport`], and the bridge runs a session over it.
+//!
+//! Requests that name another host than this server are refused, responses carry a policy for browsers, and errors are
+//! problem details ([`Problem`]), all in one place each.
+
+mod app;
+mod assets;
+pub mod bridge;
+mod connection;
+mod headers;
+mod health;
+mod host;
+mod listen;
+mod origin;
+mod problem;
+mod process;
+mod quota;
+mod upgrade;
+pub mod ws;
+
+pub use app::{HttpOptions, app};
+pub use assets::Assets;
+pub use connection::Connection;
+pub use host::{Authority, Hosts};
+pub use listen::{ListenOptions, Listener, Remote};
+pub use origin::{Origin, Origins};
+pub use problem::Problem;
+pub use quota::{Full, Permit, Quota, QuotaLimits};
+pub use upgrade::{SUBPROTOCOL, UpgradeError, upgrade};

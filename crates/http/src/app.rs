@@ -1,0 +1,196 @@
+//! What is where: the routes, and what every request goes through before and after them.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::bridge::{Bridge, Peer};
+use hyper::body::Incoming;
+use hyper::service::Service;
+use hyper::upgrade::OnUpgrade;
+use hyper::{Request, Response};
+use hyper_util::service::TowerToHyperService;
+use metrics_exporter_prometheus::PrometheusHandle;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::filters::path::FullPath;
+use warp::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use warp::http::{HeaderMap, Method, StatusCode};
+
+use crate::assets::Assets;
+use crate::headers;
+use crate::health;
+use crate::host::{Authority, Hosts};
+use crate::listen::Remote;
+use crate::origin::Origins;
+use crate::problem::{Problem, Reply, method_not_allowed};
+use crate::process;
+use crate::upgrade::upgrade;
+use crate::ws::WsTransport;
+
+/// What the operator decides about HTTP.
+#[derive(Clone, Debug)]
+pub struct HttpOptions {
+    /// The names of this server.
+    pub hosts: Hosts,
+    /// The pages that may open a WebSocket.
+    pub origins: Origins,
+    /// Where the page comes from.
+    pub assets: Assets,
+    /// The largest frame of a client, in bytes.
+    pub frame_limit: usize,
+    /// Renders `/metrics`.
+    pub metrics: PrometheusHandle,
+}
+
+/// The largest body of a request that is looked at, in bytes.
+const BODY_MAX: u64 = 64 * 1024;
+
+/// Everything this server answers, as a service for [`Listener::serve`](crate::Listener::serve).
+#[must_use]
+pub fn app(
+    bridge: Bridge,
+    options: HttpOptions,
+) -> impl Service<Request<Incoming>, Response = Reply, Error = Infallible, Future: Send + 'static>
++ Clone
++ Send
++ 'static {
+    let hosts = Arc::new(options.hosts.clone());
+    let routes = TowerToHyperService::new(warp::service(routes(bridge, Arc::new(options))));
+    Gate { hosts, routes }
+}
+
+/// What every request goes through.
+#[derive(Clone)]
+struct Gate<S> {
+    hosts: Arc<Hosts>,
+    routes: S,
+}
+
+impl<S> Service<Request<Incoming>> for Gate<S>
+where
+    S: Service<Request<Incoming>, Response = Reply, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Reply;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Reply, Infallible>> + Send>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let admitted = self.hosts.check(request.uri(), request.headers()).and_then(|host| {
+            let length =
+                request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+            if length.is_some_and(|length: u64| length > BODY_MAX) {
+                let detail = format!("A request's body may have {BODY_MAX} bytes.");
+                return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
+            }
+            Ok(host)
+        });
+        match admitted {
+            Ok(host) => {
+                request.extensions_mut().insert(host.clone());
+                let answered = self.routes.call(request);
+                Box::pin(async move {
+                    let Ok(mut response) = answered.await;
+                    headers::secure(response.headers_mut(), Some(&host));
+                    Ok(response)
+                })
+            }
+            Err(problem) => Box::pin(async move {
+                let mut response = problem.into_response();
+                headers::secure(response.headers_mut(), None);
+                Ok(response)
+            }),
+        }
+    }
+}
+
+/// The routes. They answer every request themselves: no rejection is left to be turned into something.
+fn routes(
+    bridge: Bridge,
+    options: Arc<HttpOptions>,
+) -> impl Filter<Extract = (Reply,), Error = Infallible> + Clone + Send + Sync + 'static {
+    let metrics = options.metrics.clone();
+    let assets = options.assets.clone();
+    let status = bridge.clone();
+    let alive = get("healthz", health::alive);
+    let ready = get("readyz", move || health::ready(&status.status()));
+    let metrics = get("metrics", move || render(&metrics));
+    let socket = warp::path!("ws")
+        .and(warp::method())
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::optional::<OnUpgrade>())
+        .and(warp::ext::optional::<Authority>())
+        .and(warp::ext::optional::<Remote>())
+        .map(move |method: Method, headers: HeaderMap, pending, host, remote| {
+            let request = SocketRequest { method, headers, pending, host, remote };
+            request.open(&bridge, &options).unwrap_or_else(Problem::into_response)
+        });
+    let page = warp::method().and(warp::path::full()).and(warp::header::headers_cloned()).then(
+        move |method: Method, path: FullPath, headers: HeaderMap| {
+            let assets = assets.clone();
+            async move { assets.answer(&method, path.as_str(), &headers).await }
+        },
+    );
+    alive.or(ready).unify().or(metrics).unify().or(socket).unify().or(page).unify()
+}
+
+/// A route that is only read.
+fn get(
+    name: &'static str,
+    answer: impl Fn() -> Reply + Clone + Send + Sync + 'static,
+) -> BoxedFilter<(Reply,)> {
+    warp::path(name)
+        .and(warp::path::end())
+        .and(warp::method())
+        .map(move |method: Method| match method {
+            Method::GET | Method::HEAD => answer(),
+            _ => method_not_allowed("GET, HEAD").into_response(),
+        })
+        .boxed()
+}
+
+fn render(metrics: &PrometheusHandle) -> Reply {
+    process::measure();
+    let mut response: Reply = Response::new(metrics.render().into());
+    let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A request for `/ws`.
+struct SocketRequest {
+    method: Method,
+    headers: HeaderMap,
+    pending: Option<OnUpgrade>,
+    host: Option<Authority>,
+    remote: Option<Remote>,
+}
+
+impl SocketRequest {
+    fn open(self, bridge: &Bridge, options: &HttpOptions) -> Result<Reply, Problem> {
+        let (Some(host), Some(Remote(remote))) = (self.host, self.remote) else {
+            let detail = "The request came past the server's own listener.";
+            return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail));
+        };
+        options.origins.check(&self.headers, &host)?;
+        let (response, upgraded) = upgrade(&self.method, &self.headers, self.pending)?;
+        let (bridge, frame_limit) = (bridge.clone(), options.frame_limit);
+        tokio::spawn(async move {
+            match upgraded.await {
+                Ok((stream, early)) => {
+                    let session = async move {
+                        let transport = WsTransport::new(stream, early, frame_limit);
+                        bridge.serve(transport, Peer { addr: remote.ip().to_canonical() }).await;
+                    };
+                    // A task of its own: this one has room for the upgrade as well.
+                    tokio::spawn(session);
+                }
+                Err(error) => tracing::debug!(%error, "an upgrade failed"),
+            }
+        });
+        Ok(response)
+    }
+}

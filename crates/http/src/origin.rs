@@ -1,0 +1,123 @@
+//! From which pages a WebSocket may be opened. Browsers send cookies and reach private networks for any page, and put
+//! no same-origin rule on WebSockets: the server has to look at `Origin` itself (RFC 6455 §10.2).
+
+use warp::http::header::ORIGIN;
+use warp::http::{HeaderMap, StatusCode};
+
+use crate::host::Authority;
+use crate::problem::Problem;
+
+/// An origin: scheme, host and port (RFC 6454).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    scheme: String,
+    host: String,
+    port: Option<u16>,
+}
+
+impl Origin {
+    /// Parses `scheme://host` or `scheme://host:port`; `None` for anything else, `null` included.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (scheme, authority) = text.split_once("://")?;
+        let is_scheme = !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let authority = is_scheme.then(|| Authority::parse(authority))??;
+        let scheme = scheme.to_ascii_lowercase();
+        let port = authority.port().or_else(|| default_port(&scheme));
+        Some(Self { host: authority.host().to_owned(), port, scheme })
+    }
+
+    /// Whether a page from here has the server that it called `host` as its own. Which scheme the server is reached
+    /// by isn't known behind a proxy, so the page's tells what a missing port means.
+    fn is_of(&self, host: &Authority) -> bool {
+        matches!(&*self.scheme, "http" | "https")
+            && self.host == host.host()
+            && self.port == host.port().or_else(|| default_port(&self.scheme))
+    }
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    }
+}
+
+/// The pages that may use this server: its own, and configured ones.
+#[derive(Clone, Debug, Default)]
+pub struct Origins {
+    others: Vec<Origin>,
+}
+
+impl Origins {
+    /// The server's own page, and `others`.
+    #[must_use]
+    pub fn new(others: Vec<Origin>) -> Self {
+        Self { others }
+    }
+
+    /// Checks the page behind a request. Programs that aren't browsers send no `Origin` and are let in: they could
+    /// write any.
+    ///
+    /// # Errors
+    /// 403 for a page that isn't welcome, or says `null`.
+    pub fn check(&self, headers: &HeaderMap, host: &Authority) -> Result<(), Problem> {
+        let mut named = headers.get_all(ORIGIN).iter();
+        let origin = match (named.next(), named.next()) {
+            (None, _) => return Ok(()),
+            (Some(origin), None) => origin.to_str().ok().and_then(Origin::parse),
+            _ => None,
+        };
+        if origin.is_some_and(|origin| origin.is_of(host) || self.others.contains(&origin)) {
+            return Ok(());
+        }
+        let detail = "Pages from that origin may not connect; the operator can add it to [http] origins.";
+        Err(Problem::new(StatusCode::FORBIDDEN, detail))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allowed(origin: &str, host: &str) -> bool {
+        let origins = Origins::new(vec![Origin::parse("https://intranet.example").unwrap()]);
+        let mut headers = HeaderMap::new();
+        headers.insert(ORIGIN, origin.parse().unwrap());
+        origins.check(&headers, &Authority::parse(host).unwrap()).is_ok()
+    }
+
+    #[test]
+    fn own_pages_and_configured_ones() {
+        assert!(allowed("http://127.0.0.1:9091", "127.0.0.1:9091"));
+        assert!(allowed("http://localhost", "localhost"));
+        assert!(allowed("http://localhost", "localhost:80"));
+        assert!(allowed("https://chat.example", "chat.example"));
+        assert!(allowed("HTTP://Chat.Example", "chat.example:80"));
+        assert!(allowed("http://[::1]:9091", "[::1]:9091"));
+        assert!(allowed("https://intranet.example", "localhost:9091"));
+        assert!(allowed("https://intranet.example:443", "localhost:9091"));
+        assert!(Origins::default().check(&HeaderMap::new(), &Authority::parse("localhost").unwrap()).is_ok());
+    }
+
+    #[test]
+    fn pages_of_others() {
+        for stranger in [
+            "null",
+            "",
+            "http://evil.example",
+            "http://localhost",
+            "http://localhost:9092",
+            "https://localhost",
+            "http://localhost:9091.evil.example",
+            "http://localhost:9091/",
+            "http://intranet.example",
+            "file://",
+            "chrome-extension://localhost:9091",
+            "localhost:9091",
+        ] {
+            assert!(!allowed(stranger, "localhost:9091"), "{stranger}");
+        }
+    }
+}

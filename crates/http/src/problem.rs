@@ -1,0 +1,82 @@
+//! The one place where something that went wrong becomes a status and JSON (RFC 9457).
+
+use serde_json::{Map, Value};
+use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use warp::http::{Response, StatusCode};
+use warp::hyper::body::Bytes;
+
+/// A response of this server.
+pub(crate) type Reply = warp::reply::Response;
+
+/// Problem details: a status, and one sentence that a person can act on.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    status: StatusCode,
+    detail: String,
+    members: Map<String, Value>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    /// A problem with its sentence.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), members: Map::new(), headers: Vec::new() }
+    }
+
+    /// The status that it will be answered with.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Adds an extension member (RFC 9457 §3.2).
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.headers.push((name, HeaderValue::from_static(value)));
+        self
+    }
+
+    /// The response that says it.
+    #[must_use]
+    pub fn into_response(self) -> Reply {
+        let mut body = Map::new();
+        body.insert("type".to_owned(), "about:blank".into());
+        body.insert("title".to_owned(), self.status.canonical_reason().unwrap_or("Error").into());
+        body.insert("status".to_owned(), self.status.as_u16().into());
+        body.insert("detail".to_owned(), self.detail.into());
+        body.extend(self.members);
+        let mut response = json(self.status, "application/problem+json", &Value::Object(body));
+        for (name, value) in self.headers {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+impl From<Problem> for Reply {
+    fn from(problem: Problem) -> Self {
+        problem.into_response()
+    }
+}
+
+/// A JSON body that nobody caches.
+pub(crate) fn json(status: StatusCode, content_type: &'static str, value: &Value) -> Reply {
+    let mut response = Response::new(Bytes::from(value.to_string()).into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The answer to a method that a path doesn't have.
+pub(crate) fn method_not_allowed(allow: &'static str) -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("This address answers {allow} only."))
+        .header(warp::http::header::ALLOW, allow)
+}

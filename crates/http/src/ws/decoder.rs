@@ -1,0 +1,344 @@
+//! Bytes of a client → messages, with nothing kept between them.
+
+use std::io::Cursor;
+
+use bytes::Bytes;
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+use super::error::{WsError, may_be_sent};
+use super::mask::{rotate, unmask};
+use super::message::{Kind, Message};
+
+/// How large a message may be, in bytes of its payload. Larger ones are [`Message::Skipped`].
+#[derive(Clone, Copy, Debug)]
+pub struct MessageLimits {
+    /// Text messages.
+    pub text: usize,
+    /// Binary messages.
+    pub binary: usize,
+}
+
+/// The state between two reads. It holds bytes only while a message is incomplete, and never more than the limit.
+#[derive(Debug)]
+pub struct Decoder {
+    limits: MessageLimits,
+    payload: Option<Payload>,
+    assembly: Option<Assembly>,
+}
+
+/// The part of a data frame that hasn't come yet.
+#[derive(Debug)]
+struct Payload {
+    remaining: u64,
+    /// The key for the next byte.
+    key: [u8; 4],
+    is_final: bool,
+}
+
+/// A data message whose frames are coming in.
+#[derive(Debug)]
+struct Assembly {
+    kind: Kind,
+    bytes: Vec<u8>,
+    /// How many of `bytes` are known to be UTF-8.
+    checked: usize,
+    /// Over the limit: what comes is dropped.
+    skipping: bool,
+}
+
+/// The longest payload of a control frame (§5.5).
+const CONTROL_MAX: u64 = 125;
+
+impl Decoder {
+    /// A decoder for a fresh connection.
+    #[must_use]
+    pub fn new(limits: MessageLimits) -> Self {
+        Self { limits, payload: None, assembly: None }
+    }
+
+    /// Takes bytes from the beginning of `input` up to the end of the next message, changing them (the mask is taken
+    /// off in place). Returns how many were taken, and the message if there is one. Bytes that were not taken
+    /// (at most 13 of a header, or an incomplete control frame) have to be given again, with what follows them.
+    ///
+    /// # Errors
+    /// [`WsError`] as soon as the bytes can't become valid any more; nothing can be decoded afterwards.
+    pub fn decode(&mut self, input: &mut [u8]) -> Result<(usize, Option<Message>), WsError> {
+        let mut taken = 0;
+        loop {
+            let rest = &mut input[taken..];
+            if self.payload.is_some() {
+                let (len, message) = self.take_payload(rest)?;
+                taken += len;
+                if message.is_some() || self.payload.is_some() {
+                    return Ok((taken, message));
+                }
+                continue;
+            }
+            let mut cursor = Cursor::new(&*rest);
+            let header = FrameHeader::parse(&mut cursor).map_err(|_| WsError::Opcode)?;
+            let Some((header, len)) = header else { return Ok((taken, None)) };
+            let key = check_header(&header, len)?;
+            let head = header.len(len);
+            match header.opcode {
+                OpCode::Data(data) => {
+                    self.begin_frame(data, len)?;
+                    self.payload = Some(Payload { remaining: len, key, is_final: header.is_final });
+                    taken += head;
+                }
+                OpCode::Control(control) => {
+                    let end = head + len as usize;
+                    let Some(payload) = rest.get_mut(head..end) else { return Ok((taken, None)) };
+                    unmask(payload, key);
+                    return Ok((taken + end, Some(control_message(control, payload)?)));
+                }
+            }
+        }
+    }
+
+    /// A data frame's header has come: begins a message, or goes on with one.
+    fn begin_frame(&mut self, data: Data, len: u64) -> Result<(), WsError> {
+        let kind = match (data, &self.assembly) {
+            (Data::Continue, None) => return Err(WsError::Continuation),
+            (Data::Continue, Some(assembly)) => assembly.kind,
+            (Data::Text | Data::Binary, Some(_)) => return Err(WsError::Interleaved),
+            (Data::Text, None) => Kind::Text,
+            (Data::Binary, None) => Kind::Binary,
+            (Data::Reserved(_), _) => return Err(WsError::Opcode),
+        };
+        let limit = match kind {
+            Kind::Text => self.limits.text,
+            Kind::Binary => self.limits.binary,
+        };
+        let assembly =
+            self.assembly.get_or_insert(Assembly { kind, bytes: Vec::new(), checked: 0, skipping: false });
+        if (assembly.bytes.len() as u64).saturating_add(len) > limit as u64 {
+            assembly.skipping = true;
+            assembly.bytes = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// Takes what there is of the current data frame. The message comes out with its last byte.
+    fn take_payload(&mut self, input: &mut [u8]) -> Result<(usize, Option<Message>), WsError> {
+        let (Some(payload), Some(assembly)) = (&mut self.payload, &mut self.assembly) else {
+            return Ok((0, None));
+        };
+        let len =
+            usize::try_from(payload.remaining).map_or(input.len(), |remaining| remaining.min(input.len()));
+        let chunk = &mut input[..len];
+        if !assembly.skipping {
+            unmask(chunk, payload.key);
+            assembly.bytes.extend_from_slice(chunk);
+        }
+        payload.key = rotate(payload.key, len);
+        payload.remaining -= len as u64;
+        if payload.remaining > 0 {
+            assembly.check_utf8(false)?;
+            return Ok((len, None));
+        }
+        let is_final = payload.is_final;
+        self.payload = None;
+        if !is_final {
+            assembly.check_utf8(false)?;
+            return Ok((len, None));
+        }
+        match self.assembly.take() {
+            Some(assembly) => assembly.finish().map(|message| (len, Some(message))),
+            None => Ok((len, None)),
+        }
+    }
+}
+
+impl Assembly {
+    /// Finds bytes that can't become UTF-8 without waiting for the message's end. With `complete`, a character that
+    /// is cut off at the end is an error too.
+    fn check_utf8(&mut self, complete: bool) -> Result<(), WsError> {
+        if self.kind == Kind::Binary || self.skipping {
+            return Ok(());
+        }
+        match std::str::from_utf8(&self.bytes[self.checked..]) {
+            Ok(_) => self.checked = self.bytes.len(),
+            Err(error) if error.error_len().is_some() || complete => return Err(WsError::Utf8),
+            Err(error) => self.checked += error.valid_up_to(),
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Message, WsError> {
+        match self.kind {
+            kind if self.skipping => Ok(Message::Skipped(kind)),
+            Kind::Binary => Ok(Message::Binary(self.bytes)),
+            // The usual message comes in one piece, and is looked at once.
+            Kind::Text if self.checked == 0 => {
+                String::from_utf8(self.bytes).map(Message::Text).map_err(|_| WsError::Utf8)
+            }
+            Kind::Text => {
+                self.check_utf8(true)?;
+                String::from_utf8(self.bytes).map(Message::Text).map_err(|_| WsError::Utf8)
+            }
+        }
+    }
+}
+
+/// What holds for every frame of a client; gives its mask.
+fn check_header(header: &FrameHeader, len: u64) -> Result<[u8; 4], WsError> {
+    if header.rsv1 || header.rsv2 || header.rsv3 {
+        return Err(WsError::ReservedBit);
+    }
+    if len >> 63 != 0 {
+        return Err(WsError::Length);
+    }
+    if matches!(header.opcode, OpCode::Control(_)) && (len > CONTROL_MAX || !header.is_final) {
+        return Err(WsError::Control);
+    }
+    header.mask.ok_or(WsError::Unmasked)
+}
+
+fn control_message(control: Control, payload: &[u8]) -> Result<Message, WsError> {
+    match control {
+        Control::Ping => Ok(Message::Ping(Bytes::copy_from_slice(payload))),
+        Control::Pong => Ok(Message::Pong),
+        Control::Close => match payload {
+            [] => Ok(Message::Close(None)),
+            [high, low, reason @ ..] => {
+                let code = u16::from_be_bytes([*high, *low]);
+                if !may_be_sent(code) {
+                    return Err(WsError::Close);
+                }
+                std::str::from_utf8(reason).map_err(|_| WsError::Utf8)?;
+                Ok(Message::Close(Some(code)))
+            }
+            [_] => Err(WsError::Close),
+        },
+        Control::Reserved(_) => Err(WsError::Opcode),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: MessageLimits = MessageLimits { text: 1000, binary: 10 };
+
+    /// A masked frame with its first byte as given.
+    fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+        let key = [0x12, 0xf0, 0x07, 0x88];
+        let mut wire = vec![first];
+        match payload.len() {
+            len @ 0..=125 => wire.push(0x80 | len as u8),
+            len @ 126..=0xffff => {
+                wire.push(0x80 | 126);
+                wire.extend_from_slice(&(len as u16).to_be_bytes());
+            }
+            len => {
+                wire.push(0x80 | 127);
+                wire.extend_from_slice(&(len as u64).to_be_bytes());
+            }
+        }
+        wire.extend_from_slice(&key);
+        let at = wire.len();
+        wire.extend_from_slice(payload);
+        unmask(&mut wire[at..], key);
+        wire
+    }
+
+    /// Decodes everything, given in pieces of `step` bytes.
+    fn decode(wire: &[u8], step: usize) -> Result<Vec<Message>, WsError> {
+        let mut decoder = Decoder::new(LIMITS);
+        let mut messages = Vec::new();
+        let mut waiting = Vec::new();
+        for piece in wire.chunks(step) {
+            waiting.extend_from_slice(piece);
+            loop {
+                let (taken, message) = decoder.decode(&mut waiting)?;
+                waiting.drain(..taken);
+                match message {
+                    Some(message) => messages.push(message),
+                    None => break,
+                }
+            }
+        }
+        assert!(waiting.len() < 140, "{} bytes are held back", waiting.len());
+        Ok(messages)
+    }
+
+    #[test]
+    fn messages_in_pieces_of_any_size() {
+        let text = "grüße 🎈 ".repeat(20);
+        let bytes = text.as_bytes();
+        let wire = [
+            masked(0x81, b"one"),
+            masked(0x01, &bytes[..4]),
+            masked(0x89, b"ping"),
+            masked(0x00, &bytes[4..11]),
+            masked(0x8a, b""),
+            masked(0x80, &bytes[11..]),
+            masked(0x82, &[0xff; 10]),
+            masked(0x82, &[0xff; 11]),
+            masked(0x81, &[b'x'; 1001]),
+            masked(0x01, &[b'x'; 600]),
+            masked(0x80, &[b'x'; 600]),
+            masked(0x81, b""),
+            masked(0x88, b"\x03\xe8bye"),
+        ]
+        .concat();
+        let expected = [
+            Message::Text("one".into()),
+            Message::Ping(Bytes::from_static(b"ping")),
+            Message::Pong,
+            Message::Text(text.clone()),
+            Message::Binary(vec![0xff; 10]),
+            Message::Skipped(Kind::Binary),
+            Message::Skipped(Kind::Text),
+            Message::Skipped(Kind::Text),
+            Message::Text(String::new()),
+            Message::Close(Some(1000)),
+        ];
+        for step in [1, 2, 3, 5, 7, 13, 64, 1000, wire.len()] {
+            assert_eq!(decode(&wire, step).unwrap(), expected, "in steps of {step}");
+        }
+    }
+
+    #[test]
+    fn what_is_against_the_rules() {
+        let cases: [(&[u8], WsError); 11] = [
+            (&[0x81, 0x01, b'x'], WsError::Unmasked),
+            (&[0xc1, 0x80, 0, 0, 0, 0], WsError::ReservedBit),
+            (&[0x83, 0x80, 0, 0, 0, 0], WsError::Opcode),
+            (&[0x8b, 0x80, 0, 0, 0, 0], WsError::Opcode),
+            (&[0x89, 0xfe, 0, 126, 0, 0, 0, 0], WsError::Control),
+            (&[0x09, 0x80, 0, 0, 0, 0], WsError::Control),
+            (&[0x80, 0x80, 0, 0, 0, 0], WsError::Continuation),
+            (&[0x01, 0x80, 0, 0, 0, 0, 0x81, 0x80, 0, 0, 0, 0], WsError::Interleaved),
+            (&[0x88, 0x81, 0, 0, 0, 0, 3], WsError::Close),
+            (&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xed], WsError::Close),
+            (&[0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], WsError::Length),
+        ];
+        for (wire, error) in cases {
+            assert_eq!(decode(wire, wire.len()).unwrap_err(), error);
+        }
+    }
+
+    #[test]
+    fn bad_text_is_found_before_the_message_ends() {
+        let cut = masked(0x01, &[b'o', b'k', 0xf4]);
+        assert_eq!(decode(&cut, 1).unwrap(), []);
+        let never = [cut.clone(), masked(0x00, &[0x90])].concat();
+        assert_eq!(decode(&never, never.len()).unwrap_err(), WsError::Utf8);
+        let unfinished = [cut, masked(0x80, &[0x8f])].concat();
+        assert_eq!(decode(&unfinished, 3).unwrap_err(), WsError::Utf8);
+        // Within a frame whose rest is still to come.
+        let long = masked(0x81, &[&[b'a', 0xff][..], &[b'b'; 500]].concat());
+        assert_eq!(decode(&long[..20], 20).unwrap_err(), WsError::Utf8);
+        assert_eq!(decode(&masked(0x88, b"\x03\xe8\xff"), 20).unwrap_err(), WsError::Utf8);
+    }
+
+    #[test]
+    fn a_declared_length_reserves_nothing() {
+        let mut decoder = Decoder::new(MessageLimits { text: usize::MAX, binary: usize::MAX });
+        let mut wire = vec![0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 1, 2, 3];
+        assert_eq!(decoder.decode(&mut wire).unwrap(), (17, None));
+        assert!(decoder.assembly.unwrap().bytes.capacity() < 100);
+    }
+}
