@@ -1,1 +1,52 @@
-//! placeholder of the skeleton
+//! Browser sessions on one side, MQTT on the other: what a chat server does between its sockets and its log.
+//!
+//! A [`Bridge`] is one node. Each connection is a [`Transport`] that [`Bridge::serve`] runs as a session; the rest is in
+//! here:
+//!
+//! - `greet`, `session`, `command` and one file per frame type: a signed-in client as an actor, from its `hello` on;
+//! - `deliver`: from the store's commits to everybody, the one place where an entry becomes a frame;
+//! - `sequencer`, `ring`, `cursor`: the order of one conversation on this node, and where each reader stands;
+//! - `roster`, `people`, `typing`: who is here;
+//! - `link`, `client`, `incoming`, `ingest`: MQTT clients, and what they bring;
+//! - `confirm`, `node`: what the broker hasn't confirmed, and what keeps a node going.
+//!
+//! The log comes before everything: an entry is numbered and on disk before anybody sees it, and whatever is lost on
+//! the way is read from there.
+
+mod auth;
+mod bell;
+mod bridge;
+mod client;
+mod command;
+mod confirm;
+mod cursor;
+mod deliver;
+mod greet;
+mod handed;
+mod history;
+mod hub;
+mod incoming;
+mod ingest;
+mod join;
+mod limits;
+mod link;
+mod mail;
+mod node;
+mod options;
+mod page;
+mod patience;
+mod people;
+mod receipts;
+mod ring;
+mod roster;
+mod sequencer;
+mod session;
+mod slots;
+mod transport;
+mod typing;
+mod whois;
+
+pub use auth::{Authenticator, Denied, Guests, Identity};
+pub use bridge::{Bridge, BridgeError, Peer, Status};
+pub use options::{BridgeOptions, Memory, MqttOptions, Private, Rates};
+pub use transport::{Event, Transport};

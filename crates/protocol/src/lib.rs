@@ -31,7 +31,7 @@ pub use entry::{Entry, EntryKind};
 pub use error::{ErrorCode, Refusal};
 pub use frame::Frame;
 pub use name::DisplayName;
-pub use server::{Limits, Person, PersonState, PresenceChange, Ready, ServerFrame};
+pub use server::{Limits, Person, PersonState, PresenceChange, Ready, ReadyUser, ServerFrame};
 pub use sign::{Envelope, EnvelopeError, Keyring, SIGN_LEN};
 pub use token::{Token, TokenError};
 pub use topic::{Topic, Topics};

@@ -1,0 +1,235 @@
+//! One node: started, serving, stopped.
+
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use mqttchat_protocol::{Conversation, PersonState};
+use mqttchat_store::{Health, Store, StoreError};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::auth::{Authenticator, Guests};
+use crate::greet::{Ended, greet};
+use crate::hub::{Hub, HubParts};
+use crate::ingest::ingest;
+use crate::mail::End;
+use crate::node::NODE_TTL;
+use crate::options::BridgeOptions;
+use crate::transport::Transport;
+
+/// How long stopping waits for sessions to end, and then for MQTT to take what is left.
+const SESSIONS_END_WITHIN: Duration = Duration::from_millis(2500);
+const MQTT_ENDS_WITHIN: Duration = Duration::from_millis(1000);
+
+/// How often stopping looks whether it is done.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Clients come back after at least this many ms, and so many more as there are of them.
+const RETRY_AFTER_MIN: u64 = 500;
+const RETRY_SPREAD_MIN: u64 = 1500;
+
+/// Why a bridge can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum BridgeError {
+    /// The store can't be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The client's address, as far as it can be trusted.
+    pub addr: IpAddr,
+}
+
+/// How a node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Whether the broker is connected; if not, why, for the operator.
+    pub broker: Result<(), String>,
+    /// Whether the store takes writes; if not, why, for the operator.
+    pub store: Result<(), String>,
+    /// Open sessions.
+    pub sessions: usize,
+}
+
+/// One node of the chat. Cloning is cheap; all clones are the same node.
+#[derive(Clone)]
+pub struct Bridge {
+    hub: Arc<Hub>,
+    tasks: Arc<Mutex<JoinSet<()>>>,
+}
+
+impl std::fmt::Debug for Bridge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bridge").field("node", &self.hub.node).finish_non_exhaustive()
+    }
+}
+
+impl Bridge {
+    /// Starts a node that signs guests in. Returns when it can serve; the broker may still be away.
+    ///
+    /// # Errors
+    /// [`BridgeError`] when the store can't be read or written.
+    pub async fn start(store: Store, options: BridgeOptions) -> Result<Self, BridgeError> {
+        let guests = Guests::new(store.clone());
+        Self::start_with(store, options, Box::new(guests)).await
+    }
+
+    /// Starts a node that signs in whom `authenticator` lets in.
+    ///
+    /// # Errors
+    /// [`BridgeError`] when the store can't be read or written.
+    pub async fn start_with(
+        store: Store,
+        options: BridgeOptions,
+        authenticator: Box<dyn Authenticator>,
+    ) -> Result<Self, BridgeError> {
+        describe_metrics();
+        let incarnation = format!("{:016x}", rand::random::<u64>());
+        let lease = store.acquire_node(&incarnation, NODE_TTL).await?;
+        let gone = store.recover_presence(&lease.name).await?;
+        let confirmed = store.confirmed(&lease.name).await?;
+        let parts = HubParts { store, authenticator, node: lease.name.clone(), incarnation, confirmed };
+        let hub = Arc::new(Hub::new(parts, options));
+        let public = hub.sequencer(&Conversation::Public).await?;
+        let newest =
+            hub.store.entries_before(&Conversation::Public, None, hub.options.limits.history).await?;
+        public.remember(&newest);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(hub.clone().deliver());
+        tasks.spawn(hub.clone().wake_readers());
+        tasks.spawn(hub.clone().run_link());
+        tasks.spawn(hub.clone().publish_again());
+        tasks.spawn(hub.clone().keep_positions());
+        tasks.spawn(hub.clone().keep_presence());
+        tasks.spawn(hub.clone().keep_lease(lease.lease()));
+        if hub.options.mqtt.private == crate::Private::Auto && hub.options.mqtt.strangers.is_none() {
+            tasks.spawn(hub.clone().probe_strangers());
+        }
+        if hub.options.mqtt.ingest {
+            tasks.spawn(ingest(hub.clone()));
+        }
+        tasks.spawn(hub.clone().tell_gone(gone));
+        Ok(Self { hub, tasks: Arc::new(Mutex::new(tasks)) })
+    }
+
+    /// Runs one client's session, from its `hello` to its end. To be spawned for each connection.
+    ///
+    /// Dropped before it ends, the client simply seems to be gone.
+    pub async fn serve<T: Transport>(&self, mut transport: T, peer: Peer) {
+        let hub = &self.hub;
+        if hub.is_stopping() {
+            return transport.close(1001, "the server stops").await;
+        }
+        let mut session = match greet(hub, &mut transport).await {
+            Ok(session) => session,
+            Err(Ended::Gone) => return,
+            Err(Ended::Close((code, reason))) => return transport.close(code, reason).await,
+        };
+        let handle = session.handle.clone();
+        tracing::debug!(session = handle.id, user = %handle.user, peer = %peer.addr, "session opened");
+        let present = Present { hub: hub.clone(), handle: handle.clone() };
+        let close = session.talk(&mut transport).await;
+        if let Some((code, _)) = close
+            && code != 4413
+        {
+            session.finish(&mut transport);
+        }
+        // What the others see of the end must not wait for this client's socket.
+        drop(session);
+        drop(present);
+        tracing::debug!(session = handle.id, code = close.map(|close| close.0), "session ended");
+        if let Some((code, reason)) = close {
+            transport.close(code, reason).await;
+        }
+    }
+
+    /// How the node is. Never blocks.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let store = match self.hub.store.health() {
+            Health::Ok => Ok(()),
+            Health::Failing(reason) => Err(reason),
+        };
+        let broker = self.hub.broker.borrow().clone();
+        Status { broker, store, sessions: self.hub.people.session_count() }
+    }
+
+    /// Ends every session with `bye` and 1001, lets MQTT take what is left, and gives the node's lease back.
+    ///
+    /// Takes at most about 4 s. The store stays open.
+    pub async fn stop(&self) {
+        let hub = &self.hub;
+        hub.stopping.store(true, Ordering::Release);
+        let sessions = hub.people.all_sessions();
+        let spread = RETRY_SPREAD_MIN.max(sessions.len() as u64);
+        for session in &sessions {
+            let retry_after = RETRY_AFTER_MIN + rand::random_range(0..spread);
+            session.end(End::Stopping { retry_after });
+        }
+        let deadline = Instant::now() + SESSIONS_END_WITHIN;
+        while hub.people.session_count() > 0 && Instant::now() < deadline {
+            sleep(LOOK_EVERY).await;
+        }
+        let deadline = Instant::now() + MQTT_ENDS_WITHIN;
+        let connected = hub.link.is_connected();
+        let left =
+            || sessions.iter().any(|session| session.link.outstanding() > 0) || hub.link.outstanding() > 0;
+        while connected && left() && Instant::now() < deadline {
+            sleep(LOOK_EVERY).await;
+        }
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        let at = crate::hub::now_ms();
+        let offline: Vec<_> = sessions.iter().map(|session| (session.user.clone(), at)).collect();
+        let lease = format!("node/{}", hub.node);
+        let stored = async {
+            hub.store.set_presence(&hub.node, &[], &offline).await?;
+            hub.store.set_confirmed(&hub.node, hub.confirm.low()).await?;
+            hub.store.release_lease(&lease, &hub.incarnation).await
+        };
+        if let Err(error) = stored.await {
+            tracing::warn!(%error, "the last positions can't be stored; the next start makes up for it");
+        }
+        hub.link.close();
+    }
+}
+
+/// A session as the others see it. Dropped, it is gone for them, however it ended.
+struct Present {
+    hub: Arc<Hub>,
+    handle: Arc<crate::mail::Handle>,
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        let stopping = self.hub.is_stopping();
+        self.hub.people.depart(&self.handle, !stopping);
+        if stopping {
+            self.hub.publish_status(&self.handle.link, &self.handle, PersonState::Offline);
+        }
+        self.handle.link.close();
+    }
+}
+
+fn describe_metrics() {
+    use metrics::{describe_counter as counter, describe_gauge as gauge};
+    gauge!("mqttchat_sessions", "open sessions");
+    gauge!("mqttchat_users", "users with a session here");
+    gauge!("mqttchat_unconfirmed", "entries that the broker has not confirmed");
+    gauge!("mqttchat_broker_connected", "1 while the node's client is connected to the broker");
+    counter!("mqttchat_joins_total", "conversations joined");
+    counter!("mqttchat_messages_accepted_total", "messages that are on disk");
+    counter!("mqttchat_deliveries_total", "messages handed to sessions");
+    counter!("mqttchat_presence_frames_total", "presence frames, one for each reader");
+    counter!("mqttchat_rate_limited_total", "messages refused for their rate");
+    counter!("mqttchat_holes_filled_total", "entries read from the store because MQTT didn't bring them");
+    counter!(
+        "mqttchat_published_again_total",
+        "entries published again because the broker didn't confirm them"
+    );
+    counter!("mqttchat_ingest_total", "what strangers published, by what came of it");
+}

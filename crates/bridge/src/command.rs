@@ -1,0 +1,238 @@
+//! What each frame of a client does: one function per type.
+
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use futures::future::BoxFuture;
+use mqttchat_protocol::{
+    ClientFrame, Command, Conversation, Dest, EntryKind, ErrorCode, Frame, MessageId, Party, Refusal,
+    ServerFrame,
+};
+use mqttchat_store::{NewEntry, StoreError};
+use serde_json::{Map, Value};
+
+use crate::cursor::Cursor;
+use crate::deliver::{Origin, unavailable};
+use crate::history::history;
+use crate::hub::Hub;
+use crate::join::join;
+use crate::mail::Handle;
+use crate::receipts::{read, received};
+use crate::session::Session;
+use crate::whois::{conversations, roster};
+
+/// What came of a command.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    /// Answers, in order.
+    pub(crate) frames: Vec<Frame>,
+    /// Conversations that the session reads from now on.
+    pub(crate) cursors: Vec<Cursor>,
+    /// What was refused, if anything; its frame is among the answers.
+    pub(crate) refusal: Option<Refusal>,
+}
+
+impl Outcome {
+    pub(crate) fn frame(frame: Frame) -> Self {
+        Self { frames: vec![frame], ..Self::default() }
+    }
+
+    pub(crate) fn refused(refusal: Refusal) -> Self {
+        Self { frames: vec![refusal.to_frame()], refusal: Some(refusal), ..Self::default() }
+    }
+}
+
+/// Where an answer belongs: the frame's id, and its conversation.
+#[derive(Clone, Debug)]
+pub(crate) struct Re {
+    pub(crate) id: Option<MessageId>,
+    pub(crate) dest: Option<Dest>,
+}
+
+impl Re {
+    /// A `reply` with a finished JSON object.
+    pub(crate) fn reply(&self, data: &[u8]) -> Frame {
+        ServerFrame::Reply { re: self.id.as_ref(), dest: self.dest.as_ref(), data }.to_frame()
+    }
+
+    fn refused(self, refusal: Refusal) -> Refusal {
+        refusal.re(self.id).about(self.dest)
+    }
+}
+
+type Running = BoxFuture<'static, Outcome>;
+
+/// Carries out a frame: at once, or as a future that needs the store.
+///
+/// # Errors
+/// The refusal that the client is told.
+pub(crate) fn command(session: &mut Session, frame: ClientFrame) -> Result<Option<Running>, Refusal> {
+    let ClientFrame { id, dest, command } = frame;
+    let re = Re { id, dest };
+    let (hub, handle) = (session.hub.clone(), session.handle.clone());
+    // The parser has seen to it that these are there.
+    let dest = re.dest.clone().unwrap_or(Dest::Public);
+    let running = match command {
+        Command::Ping => {
+            session.answer(ServerFrame::Pong { re: re.id.as_ref() }.to_frame());
+            return Ok(None);
+        }
+        Command::Pong => return Ok(None),
+        Command::Hello(_) => {
+            return Err(
+                re.refused(Refusal::new(ErrorCode::BadFrame, "this session is open already: say hello once"))
+            );
+        }
+        Command::Msg(data) => msg(session, re, &dest, &data)?,
+        Command::Typing(typing) => return typing_changed(session, re, &dest, typing).map(|()| None),
+        Command::Leave => return leave(session, re, &dest).map(|()| None),
+        Command::Join { history } => {
+            let conversation = dest.seen_by(&handle.party);
+            let at = session.cursor(&conversation).map(|cursor| cursor.position.seq);
+            answered(re.clone(), async move { join(&hub, &handle, &re, &dest, history, at).await })
+        }
+        Command::History(bounds) => {
+            answered(re.clone(), async move { history(&hub, &handle, &re, &dest, bounds).await })
+        }
+        Command::Roster { after, limit } => {
+            answered(re.clone(), async move { roster(&hub, &handle, &re, &dest, after, limit).await })
+        }
+        Command::Conversations { after, limit } => {
+            answered(re.clone(), async move { conversations(&hub, &handle, &re, after, limit).await })
+        }
+        Command::Read { seq } => answered(re, async move { read(&hub, &handle, &dest, seq).await }),
+        Command::Received(id) => {
+            let wanted = re.dest.as_ref().map(|dest| dest.seen_by(&handle.party));
+            let mut found = session.find_handed(&id);
+            found.retain(|(conversation, _)| wanted.as_ref().is_none_or(|wanted| wanted == conversation));
+            answered(re, async move { received(&hub, &handle, found).await })
+        }
+    };
+    Ok(Some(running))
+}
+
+/// Boxes a command whose refusal names its frame.
+fn answered(
+    re: Re,
+    work: impl Future<Output = Result<Outcome, Refusal>> + Send + 'static,
+) -> BoxFuture<'static, Outcome> {
+    Box::pin(async move {
+        match work.await {
+            Ok(outcome) => outcome,
+            Err(refusal) => Outcome::refused(re.refused(refusal)),
+        }
+    })
+}
+
+/// `msg`: checked here, numbered by the store, answered and delivered when it is on disk.
+fn msg(session: &mut Session, re: Re, dest: &Dest, data: &Map<String, Value>) -> Result<Running, Refusal> {
+    let Some(id) = re.id.clone() else {
+        return Err(re.refused(Refusal::new(ErrorCode::BadFrame, "this frame needs an id")));
+    };
+    let most = session.hub.options.limits.text;
+    let text = data.get("text").and_then(Value::as_str).unwrap_or("");
+    if text.len() > most && text.chars().count() > most {
+        let reason = format!("a text is at most {most} characters");
+        return Err(re.refused(Refusal::new(ErrorCode::TooLarge, reason)));
+    }
+    let taken = session.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
+    if let Err(wait) = taken {
+        metrics::counter!("mqttchat_rate_limited_total").increment(1);
+        let mut refusal = Refusal::new(ErrorCode::RateLimited, "you are sending too fast; wait a moment");
+        refusal.retry_after = Some(wait.as_millis() as u64 + 1);
+        return Err(re.refused(refusal));
+    }
+    let (hub, handle) = (session.hub.clone(), session.handle.clone());
+    let conversation = dest.seen_by(&handle.party);
+    if let Some(cursor) = session.cursor(&conversation) {
+        let sequencer = cursor.sequencer.clone();
+        hub.stop_typing(&sequencer, &handle);
+    }
+    let entry = NewEntry {
+        conversation,
+        kind: EntryKind::Msg,
+        id,
+        from: handle.party.clone(),
+        name: handle.name.clone(),
+        // A JSON value can always be written.
+        data: serde_json::to_string(data).unwrap_or_default().into(),
+        ingest: None,
+    };
+    handle.submit();
+    Ok(Box::pin(async move {
+        hub.submit(entry, Origin::Session(handle)).await;
+        Outcome::default()
+    }))
+}
+
+fn typing_changed(session: &mut Session, re: Re, dest: &Dest, typing: bool) -> Result<(), Refusal> {
+    let conversation = dest.seen_by(&session.handle.party);
+    let joined = session.cursor(&conversation).filter(|cursor| cursor.is_joined());
+    let Some(sequencer) = joined.map(|cursor| cursor.sequencer.clone()) else {
+        return Err(re.refused(not_joined()));
+    };
+    session.hub.typing(&session.handle, &sequencer, typing);
+    Ok(())
+}
+
+fn leave(session: &mut Session, re: Re, dest: &Dest) -> Result<(), Refusal> {
+    let conversation = dest.seen_by(&session.handle.party);
+    let Some(cursor) = session.cursor(&conversation).filter(|cursor| cursor.is_joined()) else {
+        return Err(re.refused(not_joined()));
+    };
+    cursor.leave(false);
+    // What is private to the user keeps coming.
+    if !matches!(conversation, Conversation::Pair(..)) {
+        session.drop_cursor(&conversation);
+    }
+    session.answer(re.reply(b"{}"));
+    Ok(())
+}
+
+fn not_joined() -> Refusal {
+    Refusal::new(ErrorCode::NotJoined, "join this conversation first")
+}
+
+impl Hub {
+    /// The conversation that `handle`'s user means by `dest`, if they may read it. Asked again for every frame.
+    ///
+    /// # Errors
+    /// `not_found`, or `unavailable` when the store can't be asked.
+    pub(crate) async fn readable(&self, handle: &Handle, dest: &Dest) -> Result<Conversation, Refusal> {
+        let conversation = dest.seen_by(&handle.party);
+        let there = match dest {
+            Dest::Public => true,
+            // Rooms that nobody has made are not there.
+            Dest::Room(_) => false,
+            Dest::Private(party) if *party == handle.user => true,
+            Dest::Private(party) => match Party::user(party) {
+                Some(user) => self.store.user(&user).await.map_err(store_away)?.is_some(),
+                None => self.store.head(&conversation).await.map_err(store_away)? > 0,
+            },
+        };
+        if there {
+            return Ok(conversation);
+        }
+        Err(Refusal::new(ErrorCode::NotFound, format!("there is no {dest}, or it is not yours to see")))
+    }
+}
+
+/// What a client is told when the store can't be read; the reason is for the log.
+#[allow(clippy::needless_pass_by_value, reason = "maps an error")]
+pub(crate) fn store_away(error: StoreError) -> Refusal {
+    tracing::warn!(%error, "the store can't be asked");
+    unavailable()
+}
+
+/// Whether a command may be carried out while earlier messages are on their way to the log.
+pub(crate) fn is_quick(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Msg(_)
+            | Command::Typing(_)
+            | Command::Ping
+            | Command::Pong
+            | Command::Received(_)
+            | Command::Read { .. }
+    )
+}

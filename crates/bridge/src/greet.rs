@@ -1,0 +1,233 @@
+//! The opening of a session: from the first bytes to the 1000 frame, and what follows it in order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mqttchat_protocol::{
+    ClientFrame, Command, Conversation, Dest, ErrorCode, Frame, Hello, MessageId, Party, Ready, ReadyUser,
+    Refusal, ServerFrame,
+};
+use serde_json::Value;
+
+use crate::auth::{Denied, Identity};
+use crate::command::{Outcome, store_away};
+use crate::cursor::Cursor;
+use crate::hub::Hub;
+use crate::link::Link;
+use crate::mail::Handle;
+use crate::patience::Strikes;
+use crate::session::{CloseCode, Session, too_large};
+use crate::transport::{Event, Transport};
+
+/// How long a client may take to say `hello` (docs/protocol.md §3).
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
+
+/// Why no session came of a connection.
+pub(crate) enum Ended {
+    /// The client is gone.
+    Gone,
+    /// It is to be closed.
+    Close(CloseCode),
+}
+
+/// Waits for a `hello` that can be accepted, and opens the session.
+pub(crate) async fn greet<T: Transport>(hub: &Arc<Hub>, transport: &mut T) -> Result<Session, Ended> {
+    let deadline = Instant::now() + HELLO_WITHIN;
+    let mut strikes = Strikes::default();
+    loop {
+        let event = tokio::select! {
+            event = transport.drive(true) => event,
+            () = tokio::time::sleep_until(deadline.into()) => {
+                return Err(Ended::Close((4408, "no hello within 10 s")));
+            }
+        };
+        let refusal = match event {
+            Event::Closed => return Err(Ended::Gone),
+            Event::Drained => continue,
+            Event::Binary => Refusal::new(ErrorCode::BadFrame, "frames are text, not binary"),
+            Event::TooLarge => too_large(hub.options.limits.frame),
+            Event::Text(text) => match first_frame(&text) {
+                Err(refusal) => refusal,
+                Ok(First::Ping(id)) => {
+                    transport.feed(ServerFrame::Pong { re: id.as_ref() }.to_frame());
+                    continue;
+                }
+                Ok(First::Pong) => continue,
+                Ok(First::Hello(id, hello)) => match open(hub, id.as_ref(), &hello, &mut strikes).await {
+                    Ok(session) => return Ok(session),
+                    Err(Refused::Again(refusal)) => refusal.re(id),
+                    Err(Refused::Unauthorized(reason)) => {
+                        let refusal = Refusal::new(ErrorCode::Unauthorized, reason).re(id);
+                        transport.feed(refusal.to_frame());
+                        return Err(Ended::Close((4401, "unauthorized")));
+                    }
+                },
+            },
+        };
+        strikes.refused(refusal.code, Instant::now());
+        if refusal.code != ErrorCode::BadFrame {
+            strikes.good();
+        }
+        transport.feed(refusal.to_frame());
+        if let Some(close) = strikes.verdict() {
+            return Err(Ended::Close(close));
+        }
+    }
+}
+
+enum First {
+    Hello(Option<MessageId>, Box<Hello>),
+    Ping(Option<MessageId>),
+    Pong,
+}
+
+fn first_frame(text: &str) -> Result<First, Refusal> {
+    let hello_first = || Refusal::new(ErrorCode::HelloFirst, "say hello before anything else");
+    match ClientFrame::parse(text) {
+        Ok(ClientFrame { id, command: Command::Hello(hello), .. }) => Ok(First::Hello(id, Box::new(hello))),
+        Ok(ClientFrame { id, command: Command::Ping, .. }) => Ok(First::Ping(id)),
+        Ok(ClientFrame { command: Command::Pong, .. }) => Ok(First::Pong),
+        Ok(frame) => Err(hello_first().re(frame.id)),
+        // Whatever else it is, a frame with another type comes too early.
+        Err(refusal) => {
+            match serde_json::from_str::<Value>(text).ok().and_then(|frame| frame.get("type").cloned()) {
+                Some(Value::String(kind)) if kind != "hello" => Err(hello_first().re(refusal.re)),
+                Some(Value::Number(_)) => Err(hello_first().re(refusal.re)),
+                _ => Err(refusal),
+            }
+        }
+    }
+}
+
+enum Refused {
+    Again(Refusal),
+    Unauthorized(String),
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self::Again(refusal)
+    }
+}
+
+async fn open(
+    hub: &Arc<Hub>,
+    id: Option<&MessageId>,
+    hello: &Hello,
+    strikes: &mut Strikes,
+) -> Result<Session, Refused> {
+    let most = hub.options.limits.resume;
+    if hello.resume.len() > most {
+        let reason = format!("data.resume names more than {most} conversations");
+        return Err(Refusal::new(ErrorCode::BadFrame, reason).into());
+    }
+    let identity = hub.authenticator.authenticate(hello).await.map_err(|denied| match denied {
+        Denied::Refused(refusal) => Refused::Again(refusal),
+        Denied::Unauthorized(reason) => Refused::Unauthorized(reason),
+    })?;
+    let link = Link::new(hub.confirm.clone());
+    let session_id = format!("{:016x}", rand::random::<u64>());
+    let handle = Arc::new(Handle::new(session_id, identity.user.clone(), identity.name.clone(), link));
+    // Registered first: what comes from now on is not missed by what is read below.
+    let bucket = hub.people.arrive(&handle);
+    let mut session = Session::new(hub.clone(), handle.clone(), bucket, std::mem::take(strikes));
+    match resume(hub, &handle, id, hello, &identity).await {
+        Ok(outcome) => {
+            session.begin(outcome);
+            hub.start_link(&handle);
+            Ok(session)
+        }
+        Err(refusal) => {
+            drop(session);
+            hub.people.depart(&handle, true);
+            Err(refusal.into())
+        }
+    }
+}
+
+/// The 1000 frame, and where each conversation goes on.
+async fn resume(
+    hub: &Arc<Hub>,
+    handle: &Arc<Handle>,
+    id: Option<&MessageId>,
+    hello: &Hello,
+    identity: &Identity,
+) -> Result<Outcome, Refusal> {
+    let undelivered = hub.store.undelivered(&handle.user).await.map_err(store_away)?;
+    let mut unread = BTreeMap::new();
+    for missed in &undelivered {
+        let dest = missed.conversation.dest_for(&handle.party);
+        unread.insert(dest.to_string(), missed.head.saturating_sub(missed.delivered));
+    }
+    let ready = Ready {
+        user: ReadyUser { id: identity.user.clone(), name: identity.name.clone() },
+        session: handle.id.clone(),
+        token: identity.token.clone(),
+        protocol: 1,
+        log: hub.store.log_id().to_owned(),
+        limits: hub.options.limits.clone(),
+        unread,
+    };
+    let mut outcome = Outcome::frame(ServerFrame::Ready { re: id, data: &ready }.to_frame());
+    let other_log = hello.log.as_deref().is_some_and(|log| log != hub.store.log_id());
+    for (dest, seq) in &hello.resume {
+        match rejoin(hub, handle, dest, *seq, other_log).await {
+            Ok((frames, cursor)) => {
+                outcome.frames.extend(frames);
+                outcome.cursors.push(cursor);
+            }
+            Err(refusal) if refusal.code == ErrorCode::Unavailable => return Err(refusal),
+            Err(refusal) => outcome.frames.push(refusal.about(Some(dest.clone())).to_frame()),
+        }
+    }
+    for missed in undelivered {
+        if outcome.cursors.iter().any(|cursor| *cursor.conversation() == missed.conversation) {
+            continue;
+        }
+        let sequencer = hub.sequencer(&missed.conversation).await.map_err(store_away)?;
+        let mut cursor = Cursor::new(hub, handle, sequencer);
+        let gap = go_on(hub, handle, &mut cursor, missed.delivered, false);
+        outcome.frames.extend(gap);
+        outcome.cursors.push(cursor);
+    }
+    Ok(outcome)
+}
+
+async fn rejoin(
+    hub: &Arc<Hub>,
+    handle: &Arc<Handle>,
+    dest: &Dest,
+    seq: u64,
+    other_log: bool,
+) -> Result<(Vec<Frame>, Cursor), Refusal> {
+    let conversation = hub.readable(handle, dest).await?;
+    let sequencer = hub.sequencer(&conversation).await.map_err(store_away)?;
+    let mut cursor = Cursor::new(hub, handle, sequencer);
+    cursor.join();
+    let mut frames: Vec<Frame> = go_on(hub, handle, &mut cursor, seq, other_log).into_iter().collect();
+    if let (Conversation::Pair(..), Dest::Private(partner)) = (&conversation, dest)
+        && let Some(user) = Party::user(partner).filter(|user| *user != handle.user)
+        && let Some(person) = hub.person(&user).await?
+        && let Some(state) = person.state
+    {
+        frames.push(ServerFrame::Status { from: &user, state, last_seen: person.last_seen }.to_frame());
+    }
+    Ok((frames, cursor))
+}
+
+/// Puts a cursor behind `seq`, or, where that is too far back or of another log, before the newest entries; then with
+/// the `gap` to be told.
+fn go_on(hub: &Hub, handle: &Handle, cursor: &mut Cursor, seq: u64, other_log: bool) -> Option<Frame> {
+    let head = cursor.position.seq;
+    let newest = head.saturating_sub(hub.options.limits.history);
+    let dest = cursor.conversation().dest_for(&handle.party);
+    let reset = other_log || seq > head;
+    if !reset && seq >= newest {
+        cursor.start_after(seq);
+        return None;
+    }
+    cursor.start_after(newest);
+    let after = if reset { 0 } else { seq };
+    Some(ServerFrame::Gap { dest: &dest, after, before: newest + 1, reset }.to_frame())
+}

@@ -1,0 +1,264 @@
+//! The node: which conversations live here, who reads them, and what keeps them going.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mqttchat_protocol::{Conversation, Keyring, Topics};
+use mqttchat_store::{Store, StoreError};
+use tokio::sync::{Notify, Semaphore, watch};
+
+use crate::auth::Authenticator;
+use crate::confirm::Confirm;
+use crate::deliver::Deliveries;
+use crate::incoming::Seen;
+use crate::link::Link;
+use crate::options::{BridgeOptions, Private};
+use crate::people::People;
+use crate::sequencer::Sequencer;
+use crate::slots::Slots;
+use crate::typing::Typists;
+
+/// How long a hole may stay before the store is asked.
+const HOLE_PATIENCE: Duration = Duration::from_millis(200);
+
+/// How many entries are read from the store at once to fill a hole.
+const REPAIR_PAGE: u64 = 200;
+
+/// How many session clients may be on their way to the broker at a time.
+const DIALS_AT_ONCE: usize = 32;
+
+/// Everything that the sessions of a node share.
+pub(crate) struct Hub {
+    pub(crate) store: Store,
+    pub(crate) options: BridgeOptions,
+    pub(crate) keys: Keyring,
+    pub(crate) topics: Topics,
+    pub(crate) authenticator: Box<dyn Authenticator>,
+    /// The node's name in the store, the same after a restart.
+    pub(crate) node: String,
+    /// This run of it.
+    pub(crate) incarnation: String,
+    pub(crate) confirm: Arc<Confirm>,
+    pub(crate) deliveries: Deliveries,
+    pub(crate) people: People,
+    pub(crate) typists: Typists,
+    pub(crate) seen: Seen,
+    pub(crate) slots: Slots,
+    pub(crate) dials: Semaphore,
+    /// The node's own client.
+    pub(crate) link: Link,
+    /// Whether that is connected, and if not, why.
+    pub(crate) broker: watch::Sender<Result<(), String>>,
+    pub(crate) stopping: AtomicBool,
+    sequencers: Mutex<HashMap<Conversation, Arc<Sequencer>>>,
+    dirty: Mutex<Vec<Arc<Sequencer>>>,
+    wake: Notify,
+    bells_only: AtomicBool,
+    counter: AtomicU64,
+    next_target: AtomicU64,
+}
+
+/// What a hub is made of, beside its options.
+pub(crate) struct HubParts {
+    pub(crate) store: Store,
+    pub(crate) authenticator: Box<dyn Authenticator>,
+    pub(crate) node: String,
+    pub(crate) incarnation: String,
+    pub(crate) confirmed: u64,
+}
+
+impl Hub {
+    pub(crate) fn new(parts: HubParts, options: BridgeOptions) -> Self {
+        let confirm = Arc::new(Confirm::new(parts.confirmed));
+        let (broker, _) = watch::channel(Err("not connected yet".to_owned()));
+        let bells_only = match options.mqtt.private {
+            Private::Full => false,
+            Private::Bell => true,
+            Private::Auto => options.mqtt.strangers.unwrap_or(true),
+        };
+        Self {
+            keys: parts.store.keyring(),
+            topics: Topics::new(&options.mqtt.prefix),
+            store: parts.store,
+            authenticator: parts.authenticator,
+            node: parts.node,
+            incarnation: parts.incarnation,
+            link: Link::new(confirm.clone()),
+            confirm,
+            deliveries: Deliveries::default(),
+            people: People::new(options.rates),
+            typists: Typists::default(),
+            seen: Seen::default(),
+            slots: Slots::new(options.mqtt.max_clients),
+            dials: Semaphore::new(DIALS_AT_ONCE),
+            broker,
+            stopping: AtomicBool::new(false),
+            sequencers: Mutex::default(),
+            dirty: Mutex::default(),
+            wake: Notify::new(),
+            bells_only: AtomicBool::new(bells_only),
+            counter: AtomicU64::new(0),
+            next_target: AtomicU64::new(0),
+            options,
+        }
+    }
+
+    fn sequencers(&self) -> MutexGuard<'_, HashMap<Conversation, Arc<Sequencer>>> {
+        self.sequencers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ring_bytes(&self, conversation: &Conversation) -> usize {
+        match conversation {
+            Conversation::Public | Conversation::Room(_) => self.options.memory.ring,
+            Conversation::Pair(..) => self.options.memory.private_ring,
+        }
+    }
+
+    /// The sequencer of a conversation, if somebody here reads it.
+    pub(crate) fn known_sequencer(&self, conversation: &Conversation) -> Option<Arc<Sequencer>> {
+        self.sequencers().get(conversation).cloned()
+    }
+
+    /// The sequencer of a conversation; a new one begins right before `seq`.
+    pub(crate) fn sequencer_from(&self, conversation: &Conversation, seq: u64) -> Arc<Sequencer> {
+        self.sequencer_or(conversation, Some(seq - 1))
+    }
+
+    fn sequencer_or(&self, conversation: &Conversation, head: Option<u64>) -> Arc<Sequencer> {
+        let make = || Arc::new(Sequencer::new(conversation.clone(), head, self.ring_bytes(conversation)));
+        self.sequencers().entry(conversation.clone()).or_insert_with(make).clone()
+    }
+
+    /// The sequencer of a conversation. A new one asks the store where the log stands: what is committed meanwhile
+    /// waits in it.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub(crate) async fn sequencer(&self, conversation: &Conversation) -> Result<Arc<Sequencer>, StoreError> {
+        let sequencer = self.sequencer_or(conversation, None);
+        if sequencer.head().is_none() {
+            sequencer.settle(self.store.head(conversation).await?);
+        }
+        Ok(sequencer)
+    }
+
+    /// Drops the sequencers that nobody needs.
+    pub(crate) fn drop_idle_sequencers(&self) {
+        self.sequencers().retain(|conversation, sequencer| {
+            *conversation == Conversation::Public
+                || sequencer.reader_count() > 0
+                || Arc::strong_count(sequencer) > 1
+                || sequencer.roster().online() > 0
+        });
+    }
+
+    /// Every conversation that is read here.
+    pub(crate) fn active(&self) -> Vec<Arc<Sequencer>> {
+        self.sequencers().values().cloned().collect()
+    }
+
+    /// Has a sequencer's readers woken, soon: what comes in together goes out together.
+    pub(crate) fn wake(&self, sequencer: &Arc<Sequencer>) {
+        if sequencer.mark_dirty() {
+            self.dirty.lock().unwrap_or_else(PoisonError::into_inner).push(sequencer.clone());
+            self.wake.notify_one();
+        }
+    }
+
+    /// Wakes readers, for as long as the node runs.
+    pub(crate) async fn wake_readers(self: Arc<Self>) {
+        loop {
+            self.wake.notified().await;
+            // Whoever else is ready may have more to deliver.
+            tokio::task::yield_now().await;
+            let dirty = std::mem::take(&mut *self.dirty.lock().unwrap_or_else(PoisonError::into_inner));
+            for sequencer in dirty {
+                sequencer.wake_readers();
+            }
+        }
+    }
+
+    /// Fills a sequencer's hole from the store, if it doesn't close by itself in time.
+    pub(crate) fn repair(self: &Arc<Self>, sequencer: &Arc<Sequencer>) {
+        if !sequencer.start_repair() {
+            return;
+        }
+        let (hub, sequencer) = (self.clone(), sequencer.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(HOLE_PATIENCE).await;
+            while let Some(head) = sequencer.hole() {
+                match hub.store.entries_after(&sequencer.conversation, head, REPAIR_PAGE).await {
+                    Ok(entries) if !entries.is_empty() => {
+                        metrics::counter!("mqttchat_holes_filled_total").increment(entries.len() as u64);
+                        sequencer.offer_entries(&entries);
+                        hub.wake(&sequencer);
+                    }
+                    // The store doesn't have it yet, or is away: it will.
+                    Ok(_) | Err(_) => tokio::time::sleep(HOLE_PATIENCE).await,
+                }
+            }
+            sequencer.end_repair();
+            if sequencer.hole().is_some() {
+                hub.repair(&sequencer);
+            }
+        });
+    }
+
+    /// Whether private content stays off the broker.
+    pub(crate) fn bells_only(&self) -> bool {
+        self.bells_only.load(Ordering::Acquire)
+    }
+
+    /// Decides it, where it was to be found out.
+    pub(crate) fn set_bells_only(&self, bells_only: bool) {
+        self.bells_only.store(bells_only, Ordering::Release);
+    }
+
+    /// A number that rises with each call.
+    pub(crate) fn count(&self) -> u64 {
+        self.counter.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The broker's listener for the next client.
+    pub(crate) fn target(&self) -> (String, u16) {
+        let targets = &self.options.mqtt.targets;
+        let turn = self.next_target.fetch_add(1, Ordering::Relaxed) as usize;
+        targets.get(turn % targets.len().max(1)).cloned().unwrap_or_else(|| ("127.0.0.1".to_owned(), 1883))
+    }
+
+    /// The login of the bridge's clients.
+    pub(crate) fn login(&self) -> Option<(String, String)> {
+        let user = self.options.mqtt.user.clone()?;
+        Some((user, self.options.mqtt.password.clone().unwrap_or_default()))
+    }
+
+    /// A client id of this node for the broker: `[a-z0-9-]` only, since others poison the embedded one.
+    pub(crate) fn client_id(&self, role: &str) -> String {
+        self.cluster_client_id(&format!("{}-{role}", self.node))
+    }
+
+    /// A client id that every node has.
+    pub(crate) fn cluster_client_id(&self, role: &str) -> String {
+        let prefix = self.options.mqtt.prefix.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        let prefix = prefix.trim_matches('-').to_ascii_lowercase();
+        let chat = if prefix.is_empty() { "mqttchat".to_owned() } else { format!("mqttchat-{prefix}") };
+        format!("{chat}-{role}")
+    }
+
+    /// Whether the server is going down.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+}
+
+/// Unix time in ms.
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// A point in time that is never reached.
+pub(crate) fn far_future() -> Instant {
+    Instant::now() + Duration::from_secs(365 * 24 * 3600)
+}

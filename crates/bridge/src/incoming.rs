@@ -1,0 +1,180 @@
+//! What MQTT brings to the node's own clients: signed frames of other nodes, and of itself. It rings the sequencers;
+//! nothing of it goes to a socket unchecked.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mqttchat_protocol::{Conversation, Dest, Frame, MessageId, Party, PersonState, Topic, UserId};
+use serde::Deserialize;
+
+use crate::hub::{Hub, now_ms};
+use crate::link::Link;
+
+/// What is not of the log and older than this, in ms, is dropped.
+const PASSING_MAX_AGE: u64 = 30_000;
+
+/// Topics of runs of nodes whose counters are remembered.
+const ORIGINS_MAX: usize = 10_000;
+
+#[derive(Deserialize)]
+struct Rung<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    id: Option<String>,
+    dest: String,
+    from: String,
+    seq: u64,
+}
+
+#[derive(Deserialize)]
+struct Passing {
+    topic: String,
+    incarnation: String,
+    n: u64,
+    at: u64,
+    from: Option<String>,
+    user: Option<String>,
+    session: Option<String>,
+    state: Option<String>,
+}
+
+/// The newest counter seen of each run of a node, by topic: on one topic it only rises.
+#[derive(Debug, Default)]
+pub(crate) struct Seen(Mutex<HashMap<String, u64>>);
+
+impl Seen {
+    /// Whether this is newer than all before it of the same run.
+    fn is_new(&self, incarnation: &str, topic: &str, n: u64) -> bool {
+        let origin = format!("{incarnation} {topic}");
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() > ORIGINS_MAX {
+            seen.clear();
+        }
+        match seen.get_mut(&origin) {
+            Some(last) if *last >= n => false,
+            Some(last) => {
+                *last = n;
+                true
+            }
+            None => {
+                seen.insert(origin, n);
+                true
+            }
+        }
+    }
+}
+
+impl Hub {
+    /// Takes a message of the node's own clients in. What does not verify is none of this installation's: the ingest
+    /// client looks at such.
+    pub(crate) fn rung(self: &Arc<Self>, link: &Link, publish: &rumqttc::Publish) {
+        let Some(topic) = self.topics.parse(&publish.topic) else { return };
+        let Ok(envelope) = self.keys.open(&publish.payload) else { return };
+        match topic {
+            Topic::Msgs(dest) => self.rung_entry(&dest, &envelope.to_json()),
+            Topic::Typing(_) | Topic::Acks(_) | Topic::Status(_) => {
+                self.rung_passing(link, &topic, &publish.topic, &envelope.to_json());
+            }
+            Topic::NodePresence(_) => {}
+        }
+    }
+
+    fn rung_entry(self: &Arc<Self>, topic: &Dest, json: &[u8]) {
+        let Ok(entry) = serde_json::from_slice::<Rung<'_>>(json) else { return };
+        let (Ok(dest), Some(from)) = (Dest::parse(&entry.dest), Party::parse(&entry.from)) else { return };
+        let conversation = dest.seen_by(&from);
+        if entry.seq == 0 || !fits(topic, &conversation) {
+            return;
+        }
+        let id = entry.id.as_deref().and_then(MessageId::parse);
+        if let ("msg", Some(id)) = (entry.kind, id) {
+            return self.arrived(&conversation, entry.seq, &id, Frame::text(json));
+        }
+        // A bell: what it rings for is in the log.
+        if let Some(sequencer) = self.known_sequencer(&conversation)
+            && sequencer.ring_for(entry.seq)
+        {
+            self.repair(&sequencer);
+        }
+    }
+
+    fn rung_passing(self: &Arc<Self>, link: &Link, topic: &Topic, name: &str, json: &[u8]) {
+        let Ok(passing) = serde_json::from_slice::<Passing>(json) else { return };
+        if passing.topic != name {
+            return;
+        }
+        if let Topic::Status(user) = topic {
+            return self.rung_status(link, user, &passing);
+        }
+        let fresh = now_ms().saturating_sub(passing.at) <= PASSING_MAX_AGE;
+        if passing.incarnation == self.incarnation
+            || !fresh
+            || !self.seen.is_new(&passing.incarnation, name, passing.n)
+        {
+            return;
+        }
+        let frame = Frame::text(json);
+        match topic {
+            Topic::Acks(user) => {
+                for session in self.people.sessions_of(user) {
+                    session.send(frame.clone());
+                }
+            }
+            Topic::Typing(dest) => {
+                let Some(from) = passing.from.as_deref().and_then(UserId::parse) else { return };
+                if let Some(sequencer) = self.known_sequencer(&dest.seen_by(&Party::from(&from))) {
+                    sequencer.pass(frame, Some(from));
+                    self.wake(&sequencer);
+                }
+            }
+            Topic::Msgs(_) | Topic::Status(_) | Topic::NodePresence(_) => {}
+        }
+    }
+
+    /// A Last Will, perhaps: somebody with another session here is not offline, and says so.
+    fn rung_status(&self, link: &Link, user: &UserId, passing: &Passing) {
+        if passing.user.as_deref() != Some(user.as_str()) || passing.state.as_deref() != Some("offline") {
+            return;
+        }
+        let here = self.people.sessions_of(user);
+        let ended =
+            passing.session.as_deref().is_some_and(|ended| here.iter().all(|session| session.id != ended));
+        if let (Some(session), true, false) = (here.first(), ended, self.is_stopping()) {
+            self.publish_status(link, session, PersonState::Online);
+        }
+    }
+}
+
+/// Whether an entry of `conversation` belongs on this topic: private ones on those of their two users.
+fn fits(topic: &Dest, conversation: &Conversation) -> bool {
+    match (topic, conversation) {
+        (Dest::Public, Conversation::Public) => true,
+        (Dest::Room(topic), Conversation::Room(room)) => topic == room,
+        (Dest::Private(user), Conversation::Pair(one, other)) => user == one || user == other,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_only_rise() {
+        let seen = Seen::default();
+        assert!(seen.is_new("a", "t", 0) && seen.is_new("a", "t", 2) && seen.is_new("b", "t", 1));
+        assert!(!seen.is_new("a", "t", 2) && !seen.is_new("a", "t", 1) && !seen.is_new("b", "t", 1));
+        assert!(seen.is_new("a", "other", 1));
+    }
+
+    #[test]
+    fn entries_count_on_their_own_topics_only() {
+        let pair = Dest::parse("private/bob").unwrap().seen_by(&Party::parse("ann").unwrap());
+        assert!(fits(&Dest::parse("private/ann").unwrap(), &pair));
+        assert!(fits(&Dest::parse("private/bob").unwrap(), &pair));
+        assert!(!fits(&Dest::parse("private/eve").unwrap(), &pair));
+        assert!(
+            !fits(&Dest::Public, &pair) && !fits(&Dest::parse("rooms/ann").unwrap(), &Conversation::Public)
+        );
+    }
+}

@@ -1,0 +1,356 @@
+//! What strangers publish: taken in once in the whole cluster, by the node that holds the ingest lease.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesOrdered;
+use mqttchat_protocol::{Dest, DisplayName, EntryKind, EnvelopeError, MessageId, Party, Topic};
+use mqttchat_store::{AppendError, IngestMark, NewEntry};
+use rumqttc::{Publish, QoS};
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::deliver::Origin;
+use crate::hub::Hub;
+use crate::limits::Bucket;
+use crate::link::{Dial, Link, Listener};
+use crate::options::Rates;
+
+/// Messages that wait to be looked at; above it nothing more is read from the broker.
+const QUEUE: usize = 256;
+
+/// Messages that are on their way to the log at a time.
+const SUBMITTED_MAX: usize = 64;
+
+/// The lease of the one who takes strangers' messages in, and how long it holds without being renewed.
+const LEASE: &str = "ingest";
+const LEASE_TTL: Duration = Duration::from_secs(20);
+const LEASE_RENEW: Duration = Duration::from_secs(5);
+
+/// How often refusals are logged at most.
+const LOG_EVERY: Duration = Duration::from_secs(60);
+
+enum Item {
+    Connected { session_present: bool },
+    Publish(Publish),
+}
+
+struct IngestListener {
+    queue: mpsc::Sender<Item>,
+}
+
+impl Listener for IngestListener {
+    fn connected(&self, session_present: bool) {
+        // There is room: nothing else comes before it on a new connection, and `ready` was waited for.
+        let _ = self.queue.try_send(Item::Connected { session_present });
+    }
+
+    fn message(&self, _link: &Link, publish: Publish) {
+        let _ = self.queue.try_send(Item::Publish(publish));
+    }
+
+    fn ready(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            // A place for the next message, and one for a new connection.
+            let _ = self.queue.reserve_many(2).await;
+        })
+    }
+}
+
+/// Why a stranger's message was not taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rejected {
+    NotText,
+    Malformed,
+    TooLong,
+    /// It claims to be ours, and isn't.
+    Forged,
+    NoSuchPlace,
+}
+
+impl Rejected {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::NotText => "not_text",
+            Self::Malformed => "malformed",
+            Self::TooLong => "too_long",
+            Self::Forged => "forged",
+            Self::NoSuchPlace => "no_such_place",
+        }
+    }
+}
+
+/// Takes strangers' messages in, whenever this node holds the lease, for as long as it runs.
+pub(crate) async fn ingest(hub: Arc<Hub>) {
+    loop {
+        match hub.store.acquire_lease(LEASE, &hub.incarnation, LEASE_TTL).await {
+            Ok(true) => hold_lease(&hub).await,
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "the ingest lease can't be asked for"),
+        }
+        tokio::time::sleep(LEASE_RENEW).await;
+    }
+}
+
+async fn hold_lease(hub: &Arc<Hub>) {
+    let link = Link::new(hub.confirm.clone());
+    let (queue, items) = mpsc::channel(QUEUE);
+    let dial_hub = hub.clone();
+    let dial = move || {
+        dial_hub.broker.borrow().is_ok().then(|| Dial {
+            target: dial_hub.options.mqtt.targets.first().cloned().unwrap_or_else(|| dial_hub.target()),
+            login: dial_hub.login(),
+            client_id: dial_hub.cluster_client_id("ingest"),
+            will: None,
+            filters: dial_hub.topics.ingest_filters().to_vec(),
+            keep_alive: Duration::from_secs(30),
+            inflight: 8,
+            persistent: true,
+        })
+    };
+    let client = link.clone().run(None, dial, Arc::new(IngestListener { queue }));
+    let renewed = async {
+        loop {
+            tokio::time::sleep(LEASE_RENEW).await;
+            match hub.store.renew_lease(LEASE, &hub.incarnation, LEASE_TTL).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => tracing::warn!(%error, "the ingest lease can't be renewed"),
+            }
+        }
+    };
+    tokio::select! {
+        () = client => {}
+        () = renewed => tracing::warn!("another node takes strangers' messages in now"),
+        () = take_in(hub, &link, items) => {}
+    }
+}
+
+async fn take_in(hub: &Arc<Hub>, link: &Link, mut items: mpsc::Receiver<Item>) {
+    let rates = Rates { messages_per_second: hub.options.mqtt.ingest_per_second, burst: 100 };
+    let mut bucket = Bucket::new(rates, Instant::now());
+    let refusals = Refusals::default();
+    let mut session = None;
+    let mut pending = FuturesOrdered::new();
+    loop {
+        tokio::select! {
+            biased;
+            Some(done) = pending.next(), if !pending.is_empty() => {
+                let done: Option<Publish> = done;
+                if let Some(publish) = done.filter(|publish| publish.qos != QoS::AtMostOnce) {
+                    // A lost connection's messages come again, and are known by then.
+                    let _ = link.ack(&publish);
+                }
+            }
+            item = items.recv(), if pending.len() < SUBMITTED_MAX => match item {
+                None => return,
+                Some(Item::Connected { session_present }) => session = generation(hub, session_present).await,
+                Some(Item::Publish(publish)) => {
+                    match foreign(hub, &publish, session) {
+                        Ok(None) => pending.push_back(finished(publish)),
+                        Ok(Some(entry)) => {
+                            while let Err(wait) = bucket.take(Instant::now()) {
+                                tokio::time::sleep(wait).await;
+                            }
+                            let outcome = submit(hub, entry.clone()).await;
+                            pending.push_back(stored(hub.clone(), publish, entry, outcome));
+                        }
+                        Err(rejected) => {
+                            refusals.note(rejected, &publish.topic);
+                            pending.push_back(finished(publish));
+                        }
+                    }
+                }
+            },
+        }
+    }
+}
+
+type Outcome = oneshot::Receiver<Result<mqttchat_store::Appended, AppendError>>;
+
+async fn submit(hub: &Arc<Hub>, entry: NewEntry) -> Outcome {
+    let (caller, outcome) = oneshot::channel();
+    hub.clone().submit(entry, Origin::Caller(caller)).await;
+    outcome
+}
+
+fn finished(publish: Publish) -> BoxFuture<'static, Option<Publish>> {
+    Box::pin(std::future::ready(Some(publish)))
+}
+
+/// Waits until the entry is on disk; while the store is away, again and again: the PUBACK comes late, not never.
+fn stored(
+    hub: Arc<Hub>,
+    publish: Publish,
+    entry: NewEntry,
+    mut outcome: Outcome,
+) -> BoxFuture<'static, Option<Publish>> {
+    Box::pin(async move {
+        loop {
+            match outcome.await {
+                Ok(Ok(appended)) => {
+                    let result = if appended.fresh { "taken" } else { "known" };
+                    metrics::counter!("mqttchat_ingest_total", "result" => result).increment(1);
+                    return Some(publish);
+                }
+                Ok(Err(AppendError::Unavailable(_))) => {}
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "a stranger's message was refused");
+                    metrics::counter!("mqttchat_ingest_total", "result" => Rejected::NoSuchPlace.as_str())
+                        .increment(1);
+                    return Some(publish);
+                }
+                Err(_) => return None,
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            outcome = submit(&hub, entry.clone()).await;
+        }
+    })
+}
+
+async fn generation(hub: &Hub, session_present: bool) -> Option<u64> {
+    match hub.store.ingest_session(session_present).await {
+        Ok(generation) => Some(generation),
+        Err(error) => {
+            tracing::warn!(%error, "a repeated foreign message can't be told from a new one until the next connection");
+            None
+        }
+    }
+}
+
+/// What a stranger says; `None` when there is nothing to take in.
+fn foreign(hub: &Hub, publish: &Publish, session: Option<u64>) -> Result<Option<NewEntry>, Rejected> {
+    if publish.retain {
+        return Ok(None);
+    }
+    let Some(Topic::Msgs(dest)) = hub.topics.parse(&publish.topic) else { return Err(Rejected::NoSuchPlace) };
+    match hub.keys.open(&publish.payload) {
+        // Our own, on its way to everybody.
+        Ok(_) => return Ok(None),
+        Err(EnvelopeError::Forged) => return Err(Rejected::Forged),
+        Err(EnvelopeError::Unsigned) => {}
+    }
+    let said = Said::parse(&publish.payload)?;
+    if said.text.chars().count() > hub.options.limits.text {
+        return Err(Rejected::TooLong);
+    }
+    let from = Party::foreign(said.from.as_deref().unwrap_or("guest"));
+    let name = said.from.as_deref().and_then(DisplayName::parse);
+    let name = name.map_or_else(|| from.as_str().trim_start_matches("mqtt:").into(), |name| name.to_shared());
+    let conversation = match &dest {
+        Dest::Private(party) if party.is_foreign() => return Err(Rejected::NoSuchPlace),
+        dest => dest.seen_by(&from),
+    };
+    let mark = (publish.qos != QoS::AtMostOnce).then_some(session).flatten();
+    Ok(Some(NewEntry {
+        conversation,
+        kind: EntryKind::Msg,
+        id: said.id.unwrap_or_else(new_id),
+        from,
+        name,
+        data: json!({ "text": said.text }).to_string().into(),
+        ingest: mark.map(|session| IngestMark { session, packet: publish.pkid, redelivered: publish.dup }),
+    }))
+}
+
+/// An id for what came without one.
+fn new_id() -> MessageId {
+    let id = format!("mqtt-{:032x}", rand::random::<u128>());
+    // 37 printable characters are always an id.
+    MessageId::parse(&id).unwrap_or_else(new_id)
+}
+
+#[derive(Debug, PartialEq)]
+struct Said {
+    text: String,
+    from: Option<String>,
+    id: Option<MessageId>,
+}
+
+impl Said {
+    fn parse(payload: &[u8]) -> Result<Self, Rejected> {
+        let text = std::str::from_utf8(payload).map_err(|_| Rejected::NotText)?;
+        let said = match serde_json::from_str::<Value>(text) {
+            Ok(Value::Object(object)) => {
+                if object.contains_key("type") || object.contains_key("sign") {
+                    return Err(Rejected::Forged);
+                }
+                let member = |name: &str| match object.get(name) {
+                    None | Some(Value::Null) => Ok(None),
+                    Some(Value::String(text)) => Ok(Some(text.clone())),
+                    Some(_) => Err(Rejected::Malformed),
+                };
+                let id =
+                    member("id")?.map(|id| MessageId::parse(&id).ok_or(Rejected::Malformed)).transpose()?;
+                Self { text: member("text")?.ok_or(Rejected::Malformed)?, from: member("from")?, id }
+            }
+            _ => Self { text: text.to_owned(), from: None, id: None },
+        };
+        let is_text = |c: char| !c.is_control() || matches!(c, '\n' | '\t' | '\r');
+        if said.text.is_empty() || !said.text.chars().all(is_text) {
+            return Err(Rejected::NotText);
+        }
+        Ok(said)
+    }
+}
+
+/// Counts refusals, and logs them now and then.
+#[derive(Default)]
+struct Refusals {
+    logged: Mutex<Option<Instant>>,
+}
+
+impl Refusals {
+    fn note(&self, rejected: Rejected, topic: &str) {
+        metrics::counter!("mqttchat_ingest_total", "result" => rejected.as_str()).increment(1);
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.is_some_and(|logged| logged.elapsed() < LOG_EVERY) {
+            return;
+        }
+        *logged = Some(Instant::now());
+        if rejected == Rejected::Forged {
+            tracing::warn!(
+                topic,
+                "a payload on the broker claims to be of a chat server, but not of this one: another secret on this broker?"
+            );
+        } else {
+            tracing::warn!(topic, reason = rejected.as_str(), "a payload on the broker was not taken in");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(payload: &str) -> Result<Said, Rejected> {
+        Said::parse(payload.as_bytes())
+    }
+
+    #[test]
+    fn text_and_objects_are_taken_in() {
+        for text in ["hello", "7", "null", "[1]", "{broken", "two\nlines", "\"quoted\""] {
+            assert_eq!(said(text).unwrap().text, text);
+        }
+        let full = said(r#"{"text":"on","from":"Lamp","id":"l1","more":1}"#).unwrap();
+        assert_eq!(
+            (full.text.as_str(), full.from.as_deref(), full.id),
+            ("on", Some("Lamp"), MessageId::parse("l1"))
+        );
+    }
+
+    #[test]
+    fn what_claims_to_be_ours_or_is_no_text_is_not() {
+        assert_eq!(said(r#"{"type":"msg","text":"x"}"#), Err(Rejected::Forged));
+        assert_eq!(said(r#"{"text":"x","sign":"y"}"#), Err(Rejected::Forged));
+        for bad in [r#"{"a":1}"#, r#"{"text":7}"#, r#"{"text":"x","id":""}"#, r#"{"text":"x","from":7}"#] {
+            assert_eq!(said(bad), Err(Rejected::Malformed), "{bad}");
+        }
+        for bad in ["", "a\0b", "\u{1b}[2J", r#"{"text":""}"#] {
+            assert_eq!(said(bad), Err(Rejected::NotText), "{bad:?}");
+        }
+        assert_eq!(Said::parse(&[0xff, 0xfe]), Err(Rejected::NotText));
+    }
+}

@@ -1,0 +1,105 @@
+//! `join`: from here on this session is in the conversation.
+
+use std::sync::Arc;
+
+use mqttchat_protocol::{Conversation, Dest, Frame, PersonState, Refusal, ServerFrame, UserId};
+use serde_json::json;
+
+use crate::command::{Outcome, Re, store_away};
+use crate::cursor::Cursor;
+use crate::hub::{Hub, now_ms};
+use crate::mail::Handle;
+use crate::page::{frames, newest_that_fit, with_messages};
+use crate::sequencer::Sequencer;
+use crate::whois::first_people;
+
+/// Joins, and answers with who is there and the newest entries up to the head; live ones follow from there.
+///
+/// A session that reads the conversation already stays where it is, `at` its last entry.
+pub(crate) async fn join(
+    hub: &Arc<Hub>,
+    handle: &Arc<Handle>,
+    re: &Re,
+    dest: &Dest,
+    history: u64,
+    at: Option<u64>,
+) -> Result<Outcome, Refusal> {
+    let conversation = hub.readable(handle, dest).await?;
+    let sequencer = hub.sequencer(&conversation).await.map_err(store_away)?;
+    // Registered first, then read up to the position of this moment: nothing falls between.
+    let mut cursor = Cursor::new(hub, handle, sequencer.clone());
+    cursor.join();
+    let head = at.unwrap_or(cursor.position.seq);
+    let wanted = history.min(hub.options.limits.history);
+    let messages = newest(hub, &sequencer, wanted, head).await?;
+    let mut members = json!({ "head": head });
+    let mut status = None;
+    match &conversation {
+        Conversation::Public | Conversation::Room(_) => {
+            let (online, roster) = first_people(hub, &sequencer).await?;
+            members["online"] = online.into();
+            members["roster"] = json!(roster);
+        }
+        Conversation::Pair(..) => status = private(hub, handle, dest, &conversation, &mut members).await?,
+    }
+    let mut frames = vec![re.reply(&with_messages(&members, newest_that_fit(&messages)))];
+    frames.extend(status);
+    Ok(Outcome { frames, cursors: vec![cursor], refusal: None })
+}
+
+/// The newest `count` entries up to `head`: from the ring, else from the store, which the ring then remembers.
+async fn newest(hub: &Hub, sequencer: &Sequencer, count: u64, head: u64) -> Result<Vec<Frame>, Refusal> {
+    if let Some(frames) = sequencer.newest(count, head) {
+        return Ok(frames);
+    }
+    let read = hub.store.entries_before(&sequencer.conversation, Some(head + 1), count).await;
+    let entries = read.map_err(store_away)?;
+    sequencer.remember(&entries);
+    Ok(frames(&entries))
+}
+
+/// What a private conversation's reply has beside its entries, and the partner's `status`.
+async fn private(
+    hub: &Hub,
+    handle: &Handle,
+    dest: &Dest,
+    conversation: &Conversation,
+    members: &mut serde_json::Value,
+) -> Result<Option<Frame>, Refusal> {
+    let Dest::Private(partner) = dest else { return Ok(None) };
+    let cursors = hub.store.cursors(conversation).await.map_err(store_away)?;
+    let theirs = cursors.iter().find(|cursor| *partner == cursor.user);
+    members["delivered"] = theirs.map_or(0, |cursor| cursor.delivered).into();
+    members["read"] = theirs.map_or(0, |cursor| cursor.read).into();
+    let mut roster = vec![hub.person(&handle.user).await?];
+    let mut status = None;
+    if let Some(user) = partner.user().filter(|user| *user != handle.user) {
+        let person = hub.person(&user).await?;
+        status = person.as_ref().map(|person| {
+            let state = person.state.unwrap_or(PersonState::Offline);
+            ServerFrame::Status { from: &user, state, last_seen: person.last_seen }.to_frame()
+        });
+        roster.push(person);
+    }
+    let roster: Vec<_> = roster.into_iter().flatten().collect();
+    members["online"] =
+        roster.iter().filter(|person| person.state == Some(PersonState::Online)).count().into();
+    members["roster"] = json!(roster);
+    Ok(status)
+}
+
+impl Hub {
+    /// A user as the rosters of private conversations show them; `None` when there is no such.
+    pub(crate) async fn person(&self, id: &UserId) -> Result<Option<mqttchat_protocol::Person>, Refusal> {
+        let user = self.store.user(id).await.map_err(store_away)?;
+        Ok(user.map(|user| {
+            let online = self.people.is_online(id);
+            mqttchat_protocol::Person {
+                id: user.id,
+                name: user.name,
+                state: Some(if online { PersonState::Online } else { PersonState::Offline }),
+                last_seen: if online { now_ms() } else { user.last_seen },
+            }
+        }))
+    }
+}

@@ -1,0 +1,57 @@
+//! How fast somebody may send.
+
+use std::time::{Duration, Instant};
+
+use crate::options::Rates;
+
+/// A token bucket: `burst` at once, refilled at the rate.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    rates: Rates,
+    tokens: f64,
+    filled: Instant,
+}
+
+impl Bucket {
+    /// A full one.
+    pub(crate) fn new(rates: Rates, now: Instant) -> Self {
+        Self { rates, tokens: f64::from(rates.burst.max(1)), filled: now }
+    }
+
+    /// Takes a token.
+    ///
+    /// # Errors
+    /// How long to wait for one.
+    pub(crate) fn take(&mut self, now: Instant) -> Result<(), Duration> {
+        let rate = f64::from(self.rates.messages_per_second);
+        if self.rates.messages_per_second == 0 {
+            return Ok(());
+        }
+        let refill = now.saturating_duration_since(self.filled).as_secs_f64() * rate;
+        self.tokens = (self.tokens + refill).min(f64::from(self.rates.burst.max(1)));
+        self.filled = now;
+        if self.tokens >= 1.0 {
+            self.tokens -= 1.0;
+            return Ok(());
+        }
+        Err(Duration::from_secs_f64((1.0 - self.tokens) / rate))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_and_then_the_rate() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(Rates { messages_per_second: 10, burst: 3 }, start);
+        assert!((0..3).all(|_| bucket.take(start).is_ok()));
+        let wait = bucket.take(start).unwrap_err();
+        assert!(wait > Duration::from_millis(90) && wait <= Duration::from_millis(100), "{wait:?}");
+        assert!(bucket.take(start + wait).is_ok());
+        assert!(bucket.take(start + wait).is_err());
+        let mut free = Bucket::new(Rates { messages_per_second: 0, burst: 0 }, start);
+        assert!((0..1000).all(|_| free.take(start).is_ok()));
+    }
+}

@@ -1,0 +1,318 @@
+//! One MQTT client: connects, subscribes, publishes, and says which publishes were confirmed.
+//!
+//! rumqttc forgets what was not acknowledged when a connection is lost, and no token tells which publish a PUBACK was
+//! for. So each connection gets a fresh client, publishes are paired with their packet ids in the order of submission,
+//! and what a lost connection took with it goes back to [`Confirm`].
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use rumqttc::{AsyncClient, Event, EventLoop, LastWill, MqttOptions, Outgoing, Packet, QoS, SubscribeFilter};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::confirm::Confirm;
+
+/// How long a lost broker is left alone at most before it is tried again.
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// How long a closing client waits for what it has published to be confirmed.
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
+
+/// MQTT packets above this are refused on both ways, in bytes: a frame of the largest configurable size, signed.
+const PACKET_MAX: usize = 4 << 20;
+
+/// Stands for a publish at QoS 1 that is no entry's; positions begin at 1.
+const NO_POSITION: u64 = 0;
+
+/// What one connection is made with.
+#[derive(Clone, Debug)]
+pub(crate) struct Dial {
+    pub(crate) target: (String, u16),
+    pub(crate) login: Option<(String, String)>,
+    pub(crate) client_id: String,
+    pub(crate) will: Option<(String, Bytes)>,
+    pub(crate) filters: Vec<String>,
+    pub(crate) keep_alive: Duration,
+    /// Publishes that may wait for their PUBACK, and in the queue before that.
+    pub(crate) inflight: u16,
+    /// A persistent session, whose messages are acknowledged by hand.
+    pub(crate) persistent: bool,
+}
+
+/// What a client reports.
+pub(crate) trait Listener: Send + Sync + 'static {
+    /// The connection is there and its subscriptions are made. `session_present` as the broker says.
+    fn connected(&self, _session_present: bool) {}
+    /// The connection is lost, or could not be made.
+    fn lost(&self, _reason: &str) {}
+    /// A message came.
+    fn message(&self, link: &Link, publish: rumqttc::Publish);
+    /// Waits until another message can be taken. Meanwhile nothing is read from the broker.
+    fn ready(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// A handle on a client; the client itself lives in a task of its own. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: Mutex<State>,
+    closing: watch::Sender<bool>,
+    settled: Notify,
+    confirm: Arc<Confirm>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    client: Option<AsyncClient>,
+    /// Submitted, in order, and not given a packet id yet.
+    queued: VecDeque<u64>,
+    /// Given a packet id, and not acknowledged yet.
+    sent: HashMap<u16, u64>,
+}
+
+impl Link {
+    /// A client that isn't running yet.
+    pub(crate) fn new(confirm: Arc<Confirm>) -> Self {
+        let (closing, _) = watch::channel(false);
+        Self { inner: Arc::new(Inner { state: Mutex::default(), closing, settled: Notify::new(), confirm }) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Publishes an entry at QoS 1, one copy on each topic. A copy that can't be taken goes back to [`Confirm`].
+    pub(crate) fn publish_entry(&self, position: u64, topics: &[String], payload: &Bytes) {
+        let mut state = self.state();
+        for topic in topics {
+            let taken = state.client.as_ref().is_some_and(|client| {
+                client.try_publish(topic.as_str(), QoS::AtLeastOnce, false, payload.clone()).is_ok()
+            });
+            if !taken {
+                drop(state);
+                self.inner.confirm.returned(position);
+                return;
+            }
+            state.queued.push_back(position);
+        }
+    }
+
+    /// Publishes at QoS 0 what nobody misses when it is lost.
+    pub(crate) fn publish_passing(&self, topic: String, payload: Vec<u8>) {
+        if let Some(client) = &self.state().client {
+            // A full queue means that the broker is slow: typing is the first to go.
+            let _ = client.try_publish(topic, QoS::AtMostOnce, false, payload);
+        }
+    }
+
+    /// Publishes at QoS 1 what is not of the log: while the connection lives, it gets there.
+    pub(crate) fn publish_state(&self, topic: String, payload: Vec<u8>, retain: bool) {
+        let mut state = self.state();
+        let published =
+            state.client.as_ref().map(|client| client.try_publish(topic, QoS::AtLeastOnce, retain, payload));
+        if matches!(published, Some(Ok(()))) {
+            state.queued.push_back(NO_POSITION);
+        }
+    }
+
+    /// Acknowledges a message of a persistent session; false when the connection it came on is gone.
+    pub(crate) fn ack(&self, publish: &rumqttc::Publish) -> bool {
+        self.state().client.as_ref().is_some_and(|client| client.try_ack(publish).is_ok())
+    }
+
+    /// Whether it is connected and subscribed.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.state().client.is_some()
+    }
+
+    /// Publishes at QoS 1 that are not acknowledged yet.
+    pub(crate) fn outstanding(&self) -> usize {
+        let state = self.state();
+        state.queued.len() + state.sent.len()
+    }
+
+    /// Lets it publish what waits, disconnect, and end. Returns at once.
+    pub(crate) fn close(&self) {
+        self.inner.closing.send_replace(true);
+    }
+
+    /// Connects, again and again, until it is closed. `dial` is asked before each attempt, and `gate` bounds how many
+    /// clients are connecting at a time.
+    pub(crate) async fn run(
+        self,
+        gate: Option<&Semaphore>,
+        mut dial: impl FnMut() -> Option<Dial>,
+        listener: Arc<dyn Listener>,
+    ) {
+        let mut closing = self.inner.closing.subscribe();
+        let mut backoff = Duration::from_millis(100);
+        while !*closing.borrow() {
+            if let Some(dial) = dial() {
+                let started = Instant::now();
+                let reason = self.serve(gate, &dial, &*listener, &mut closing).await;
+                self.give_back();
+                if *closing.borrow() {
+                    return;
+                }
+                listener.lost(&reason);
+                if started.elapsed() > BACKOFF_MAX {
+                    backoff = Duration::from_millis(100);
+                }
+            }
+            // Half of the time is chance, so that clients that were lost together don't come back together.
+            let pause = backoff.mul_f64(rand::random_range(0.5..1.0));
+            backoff = (backoff * 2).min(BACKOFF_MAX);
+            let _ = timeout(pause, closing.wait_for(|closing| *closing)).await;
+        }
+    }
+
+    async fn serve(
+        &self,
+        gate: Option<&Semaphore>,
+        dial: &Dial,
+        listener: &dyn Listener,
+        closing: &mut watch::Receiver<bool>,
+    ) -> String {
+        let (client, mut events) = open(dial);
+        let connect = async {
+            let _turn = match gate {
+                Some(gate) => gate.acquire().await.ok(),
+                None => None,
+            };
+            events.poll().await
+        };
+        let first = tokio::select! {
+            first = connect => first,
+            _ = closing.wait_for(|closing| *closing) => return String::new(),
+        };
+        let session_present = match first {
+            Ok(Event::Incoming(Packet::ConnAck(ack))) => ack.session_present,
+            Ok(other) => return format!("the broker answered with {other:?}"),
+            Err(error) => return error.to_string(),
+        };
+        if !dial.filters.is_empty() {
+            let filters =
+                dial.filters.iter().map(|filter| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce));
+            if let Err(error) = client.try_subscribe_many(filters) {
+                return error.to_string();
+            }
+        }
+        let mut subscribed = dial.filters.is_empty();
+        if subscribed {
+            self.state().client = Some(client.clone());
+            listener.connected(session_present);
+        }
+        let mut leaving: Option<Instant> = None;
+        loop {
+            let event = tokio::select! {
+                biased;
+                event = events.poll() => event,
+                _ = closing.wait_for(|closing| *closing), if leaving.is_none() => {
+                    leaving = Some(Instant::now() + CLOSE_WAIT);
+                    self.state().client = None;
+                    if self.outstanding() == 0 && client.try_disconnect().is_err() {
+                        return String::new();
+                    }
+                    continue;
+                }
+                () = wait_until(leaving), if leaving.is_some() => return String::new(),
+            };
+            match event {
+                Ok(Event::Incoming(Packet::SubAck(_))) if !subscribed => {
+                    subscribed = true;
+                    if leaving.is_none() {
+                        self.state().client = Some(client.clone());
+                        listener.connected(session_present);
+                    }
+                }
+                Ok(Event::Incoming(Packet::Publish(publish))) => {
+                    listener.message(self, publish);
+                    listener.ready().await;
+                }
+                Ok(Event::Incoming(Packet::PubAck(ack))) => {
+                    self.acked(ack.pkid);
+                    if leaving.is_some() && self.outstanding() == 0 && client.try_disconnect().is_err() {
+                        return String::new();
+                    }
+                }
+                Ok(Event::Outgoing(Outgoing::Publish(packet))) if packet != 0 => self.sent(packet),
+                Ok(Event::Outgoing(Outgoing::Disconnect)) => return String::new(),
+                Ok(_) => {}
+                Err(error) => return error.to_string(),
+            }
+        }
+    }
+
+    fn sent(&self, packet: u16) {
+        let mut state = self.state();
+        if let Some(position) = state.queued.pop_front() {
+            state.sent.insert(packet, position);
+        }
+    }
+
+    fn acked(&self, packet: u16) {
+        let position = self.state().sent.remove(&packet);
+        if let Some(position) = position {
+            if position != NO_POSITION {
+                self.inner.confirm.acked(position);
+            }
+            self.inner.settled.notify_one();
+        }
+    }
+
+    /// Waits until a publish is confirmed or given back. Cancel safe.
+    pub(crate) async fn settled(&self) {
+        self.inner.settled.notified().await;
+    }
+
+    /// What this connection can't confirm any more has to be published again.
+    fn give_back(&self) {
+        let (queued, sent) = {
+            let mut state = self.state();
+            state.client = None;
+            (std::mem::take(&mut state.queued), std::mem::take(&mut state.sent))
+        };
+        for position in
+            queued.into_iter().chain(sent.into_values()).filter(|position| *position != NO_POSITION)
+        {
+            self.inner.confirm.returned(position);
+        }
+        self.inner.settled.notify_one();
+    }
+}
+
+async fn wait_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => sleep(Duration::MAX).await,
+    }
+}
+
+fn open(dial: &Dial) -> (AsyncClient, EventLoop) {
+    let mut options = MqttOptions::new(dial.client_id.clone(), dial.target.0.clone(), dial.target.1);
+    options
+        .set_keep_alive(dial.keep_alive)
+        .set_clean_session(!dial.persistent)
+        .set_manual_acks(dial.persistent)
+        .set_inflight(dial.inflight)
+        .set_max_packet_size(PACKET_MAX, PACKET_MAX);
+    if let Some((user, password)) = &dial.login {
+        options.set_credentials(user.clone(), password.clone());
+    }
+    if let Some((topic, payload)) = &dial.will {
+        options.set_last_will(LastWill::new(topic.clone(), payload.clone(), QoS::AtLeastOnce, true));
+    }
+    let (client, mut events) = AsyncClient::new(options, usize::from(dial.inflight));
+    events.network_options.set_tcp_nodelay(true);
+    (client, events)
+}

@@ -1,0 +1,120 @@
+//! What the node has for one session: answers of the log, private conversations to read, the order to end.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mqttchat_protocol::{Frame, Party, UserId};
+
+use crate::bell::Bell;
+use crate::link::Link;
+use crate::sequencer::Sequencer;
+
+/// Bytes of frames that may wait for a session that doesn't take them; above it is closed with 4413.
+const MAIL_MAX: usize = 1 << 20;
+
+/// One session, as the rest of the node knows it.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    /// The session's id.
+    pub(crate) id: String,
+    /// Whose it is.
+    pub(crate) user: UserId,
+    /// The same, as an author.
+    pub(crate) party: Party,
+    /// The name that is shown.
+    pub(crate) name: Arc<str>,
+    /// Wakes it.
+    pub(crate) bell: Arc<Bell>,
+    /// Its MQTT client.
+    pub(crate) link: Link,
+    mail: Mutex<Mail>,
+    submitted: AtomicUsize,
+}
+
+/// What waits for a session.
+#[derive(Debug, Default)]
+pub(crate) struct Mail {
+    /// Frames, oldest first.
+    pub(crate) frames: VecDeque<Frame>,
+    /// Private conversations in which something came, and the last `seq` before that.
+    pub(crate) attach: Vec<(Arc<Sequencer>, u64)>,
+    /// Why it has to end.
+    pub(crate) end: Option<End>,
+    bytes: usize,
+}
+
+/// Why the node ends a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The server stops: `bye` with this `retry_after` in ms, then 1001.
+    Stopping { retry_after: u64 },
+    /// It doesn't take what waits for it: 4413.
+    Stuck,
+}
+
+impl Handle {
+    pub(crate) fn new(id: String, user: UserId, name: Arc<str>, link: Link) -> Self {
+        let party = Party::from(&user);
+        Self {
+            id,
+            party,
+            user,
+            name,
+            link,
+            bell: Arc::default(),
+            mail: Mutex::default(),
+            submitted: AtomicUsize::new(0),
+        }
+    }
+
+    fn mail(&self) -> MutexGuard<'_, Mail> {
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leaves a frame for it.
+    pub(crate) fn send(&self, frame: Frame) {
+        let mut mail = self.mail();
+        mail.bytes += frame.len();
+        if mail.bytes > MAIL_MAX {
+            mail.end.get_or_insert(End::Stuck);
+        } else {
+            mail.frames.push_back(frame);
+        }
+        drop(mail);
+        self.bell.ring();
+    }
+
+    /// Tells it that something came in a private conversation of its user, after `seq`.
+    pub(crate) fn attach(&self, sequencer: &Arc<Sequencer>, seq: u64) {
+        self.mail().attach.push((sequencer.clone(), seq));
+        self.bell.ring();
+    }
+
+    /// Tells it to end.
+    pub(crate) fn end(&self, end: End) {
+        self.mail().end.get_or_insert(end);
+        self.bell.ring();
+    }
+
+    /// Takes everything that waits.
+    pub(crate) fn take_mail(&self) -> Mail {
+        std::mem::take(&mut *self.mail())
+    }
+
+    /// Counts a message on its way to the log.
+    pub(crate) fn submit(&self) {
+        self.submitted.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Counts one that has been answered.
+    pub(crate) fn answered(&self, frame: Frame) {
+        self.submitted.fetch_sub(1, Ordering::AcqRel);
+        self.send(frame);
+    }
+
+    /// Messages on their way to the log.
+    pub(crate) fn submitted(&self) -> usize {
+        self.submitted.load(Ordering::Acquire)
+    }
+}

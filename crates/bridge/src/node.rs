@@ -1,0 +1,300 @@
+//! What keeps a node going: its own MQTT client, presence told in time, positions stored, its lease kept.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use mqttchat_protocol::{PersonState, ServerFrame, UserId};
+use rumqttc::{AsyncClient, ConnectReturnCode, Event, MqttOptions, Packet};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::confirm::Next;
+use crate::hub::{Hub, now_ms};
+use crate::link::{Dial, Link, Listener};
+
+/// Changes of up to this long come in one presence frame (docs/protocol.md §4).
+const PRESENCE_EVERY: Duration = Duration::from_millis(250);
+
+/// How often the confirmed position is stored.
+const CONFIRM_EVERY: Duration = Duration::from_secs(1);
+
+/// A node's lease, and how often it is renewed (docs/mqtt.md "Presence").
+pub(crate) const NODE_TTL: Duration = Duration::from_secs(20);
+const NODE_RENEW: Duration = Duration::from_secs(5);
+
+/// How often conversations that nobody reads are dropped from memory.
+const CLEAN_EVERY: Duration = Duration::from_secs(10);
+
+/// Publishes of the node's client that may wait for their PUBACK.
+const INFLIGHT: u16 = 1000;
+
+/// Entries that are published again at a time.
+const AGAIN_PAGE: usize = 200;
+
+/// How long a probe for anonymous access may take.
+const PROBE_WITHIN: Duration = Duration::from_secs(5);
+
+struct HubListener(Weak<Hub>);
+
+impl Listener for HubListener {
+    fn connected(&self, _session_present: bool) {
+        if let Some(hub) = self.0.upgrade() {
+            tracing::info!("connected to the broker");
+            metrics::gauge!("mqttchat_broker_connected").set(1);
+            drop(hub.broker.send_replace(Ok(())));
+        }
+    }
+
+    fn lost(&self, reason: &str) {
+        let Some(hub) = self.0.upgrade() else { return };
+        metrics::gauge!("mqttchat_broker_connected").set(0);
+        let before = hub.broker.send_replace(Err(reason.to_owned()));
+        if before.as_ref().err().map(String::as_str) != Some(reason) {
+            tracing::warn!(reason, "the broker is away; messages are accepted and delivered from the log");
+        }
+    }
+
+    fn message(&self, link: &Link, publish: rumqttc::Publish) {
+        if let Some(hub) = self.0.upgrade() {
+            hub.rung(link, &publish);
+        }
+    }
+}
+
+impl Hub {
+    /// Runs the node's own client.
+    pub(crate) async fn run_link(self: Arc<Self>) {
+        let (link, listener) = (self.link.clone(), Arc::new(HubListener(Arc::downgrade(&self))));
+        let mut attempt = 0_u32;
+        let dial = move || {
+            // Another id each time: the broker may not have seen the end of the connection before.
+            attempt = attempt % 100 + 1;
+            Some(Dial {
+                target: self.target(),
+                login: self.login(),
+                client_id: self.client_id(&format!("hub{attempt}")),
+                will: None,
+                filters: self.topics.hub_filters().to_vec(),
+                keep_alive: Duration::from_secs(10),
+                inflight: INFLIGHT,
+                persistent: false,
+            })
+        };
+        link.run(None, dial, listener).await;
+    }
+
+    /// Publishes again what the broker didn't confirm.
+    pub(crate) async fn publish_again(self: Arc<Self>) {
+        let mut connected = self.broker.subscribe();
+        loop {
+            if connected.wait_for(Result::is_ok).await.is_err() {
+                return;
+            }
+            while self.link.is_connected() && self.link.outstanding() > usize::from(INFLIGHT) / 2 {
+                let _ = timeout(CONFIRM_EVERY, self.link.settled()).await;
+            }
+            match self.confirm.next(AGAIN_PAGE) {
+                Next::Nothing => {
+                    let _ = timeout(CONFIRM_EVERY, self.confirm.changed()).await;
+                }
+                next => {
+                    if let Err(error) = self.publish_page(next).await {
+                        tracing::warn!(%error, "unconfirmed messages can't be read");
+                        tokio::time::sleep(CONFIRM_EVERY).await;
+                    } else if !self.link.is_connected() {
+                        tokio::time::sleep(PRESENCE_EVERY).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn publish_page(&self, next: Next) -> Result<(), mqttchat_store::StoreError> {
+        let limit = AGAIN_PAGE as u64;
+        match next {
+            Next::Nothing => {}
+            Next::Positions(positions) => {
+                let Some(first) = positions.first() else { return Ok(()) };
+                let entries = self.store.unconfirmed(&self.node, first - 1, limit).await?;
+                let read_to = if entries.len() < AGAIN_PAGE {
+                    u64::MAX
+                } else {
+                    entries.last().map_or(0, |e| e.position)
+                };
+                for position in positions.iter().take_while(|position| **position <= read_to) {
+                    match entries.iter().find(|entry| entry.position == *position) {
+                        Some(entry) => {
+                            let topics = self.topics.msgs(&entry.conversation);
+                            self.confirm.again(*position, topics.len());
+                            self.publish_now(entry, &topics);
+                        }
+                        None => self.confirm.forget(*position),
+                    }
+                }
+            }
+            Next::From(from) => {
+                let entries = self.store.unconfirmed(&self.node, from - 1, limit).await?;
+                let read: Vec<_> = entries
+                    .iter()
+                    .map(|entry| (entry.position, self.topics.msgs(&entry.conversation)))
+                    .collect();
+                let positions: Vec<_> =
+                    read.iter().map(|(position, topics)| (*position, topics.len())).collect();
+                self.confirm.read_on(&positions, entries.len() < AGAIN_PAGE);
+                for (entry, (_, topics)) in entries.iter().zip(&read) {
+                    self.publish_now(entry, topics);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn publish_now(&self, entry: &mqttchat_protocol::Entry, topics: &[String]) {
+        metrics::counter!("mqttchat_published_again_total").increment(1);
+        let payload = self.payload(entry, entry.to_frame().as_json());
+        self.link.publish_entry(entry.position, topics, &payload);
+    }
+
+    /// Stores the position below which everything is confirmed, and keeps the figures.
+    pub(crate) async fn keep_positions(self: Arc<Self>) {
+        let mut stored = self.confirm.low();
+        let mut ticks = interval(CONFIRM_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            metrics::gauge!("mqttchat_sessions").set(self.people.session_count() as f64);
+            metrics::gauge!("mqttchat_users").set(self.people.user_count() as f64);
+            metrics::gauge!("mqttchat_unconfirmed").set(self.confirm.outstanding() as f64);
+            let low = self.confirm.low();
+            if low != stored {
+                match self.store.set_confirmed(&self.node, low).await {
+                    Ok(()) => stored = low,
+                    Err(error) => tracing::warn!(%error, "the confirmed position can't be stored"),
+                }
+            }
+        }
+    }
+
+    /// Keeps the node's lease.
+    pub(crate) async fn keep_lease(self: Arc<Self>, lease: String) {
+        let mut ticks = interval(NODE_RENEW);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            match self.store.renew_lease(&lease, &self.incarnation, NODE_TTL).await {
+                Ok(true) => {}
+                Ok(false) => tracing::error!(lease, "another process has taken this node's lease"),
+                Err(error) => tracing::warn!(%error, "the node's lease can't be renewed"),
+            }
+        }
+    }
+
+    /// Tells presence and ends typing, in time.
+    pub(crate) async fn keep_presence(self: Arc<Self>) {
+        let mut ticks = interval(PRESENCE_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut cleaned = Instant::now();
+        loop {
+            ticks.tick().await;
+            let now = Instant::now();
+            self.end_typing(now);
+            self.tell_rosters(now);
+            self.tell_states(now).await;
+            if now.duration_since(cleaned) >= CLEAN_EVERY {
+                cleaned = now;
+                self.drop_idle_sequencers();
+            }
+        }
+    }
+
+    /// One frame for each conversation in which somebody came or went.
+    fn tell_rosters(&self, now: Instant) {
+        for sequencer in self.active() {
+            let mut roster = sequencer.roster();
+            roster.expire(now, now_ms());
+            let Some((change, version)) = roster.unannounced(now_ms()) else {
+                let version = roster.version();
+                roster.announce(version);
+                continue;
+            };
+            let dest = sequencer.conversation.dest_for(&mqttchat_protocol::Party::foreign(""));
+            let frame = ServerFrame::Presence { dest: &dest, data: &change }.to_frame();
+            sequencer.pass_presence(frame, version);
+            roster.announce(version);
+            drop(roster);
+            metrics::counter!("mqttchat_presence_frames_total").increment(sequencer.reader_count() as u64);
+            self.wake(&sequencer);
+        }
+    }
+
+    /// Who came online and went offline, for the store, for the broker, and for those who want to know.
+    async fn tell_states(&self, now: Instant) {
+        let changes = self.people.changes(now);
+        if changes.online.is_empty() && changes.offline.is_empty() {
+            return;
+        }
+        let at = now_ms();
+        for user in &changes.online {
+            self.tell_state(user, PersonState::Online, at);
+        }
+        for user in &changes.offline {
+            self.tell_state(user, PersonState::Offline, at);
+            let (topic, payload) = self.status(user, "", PersonState::Offline, at);
+            self.link.publish_state(topic, payload.to_vec(), true);
+        }
+        let offline: Vec<_> = changes.offline.into_iter().map(|user| (user, at)).collect();
+        if let Err(error) = self.store.set_presence(&self.node, &changes.online, &offline).await {
+            tracing::warn!(%error, "who is online can't be stored");
+        }
+    }
+
+    /// Says of those whom a crash took along that they are offline.
+    pub(crate) async fn tell_gone(self: Arc<Self>, gone: Vec<(UserId, u64)>) {
+        let mut connected = self.broker.subscribe();
+        if connected.wait_for(Result::is_ok).await.is_err() {
+            return;
+        }
+        for (user, last_seen) in gone.into_iter().filter(|(user, _)| !self.people.is_online(user)) {
+            let (topic, payload) = self.status(&user, "", PersonState::Offline, last_seen);
+            self.link.publish_state(topic, payload.to_vec(), true);
+        }
+    }
+
+    fn tell_state(&self, user: &UserId, state: PersonState, last_seen: u64) {
+        let frame = ServerFrame::Status { from: user, state, last_seen }.to_frame();
+        for conversation in self.people.watchers(user) {
+            if let Some(sequencer) = self.known_sequencer(&conversation) {
+                sequencer.pass(frame.clone(), Some(user.clone()));
+                self.wake(&sequencer);
+            }
+        }
+    }
+
+    /// Finds out whether strangers can read the broker, and so whether private content may go over it.
+    pub(crate) async fn probe_strangers(self: Arc<Self>) {
+        let mut connected = self.broker.subscribe();
+        if connected.wait_for(Result::is_ok).await.is_err() {
+            return;
+        }
+        let strangers =
+            self.login().is_none() || accepts_anybody(&self.target(), self.client_id("probe")).await;
+        self.set_bells_only(strangers);
+        if strangers {
+            tracing::info!(
+                "the broker lets anybody in: private messages stay off it, only signed bells go over it"
+            );
+        } else {
+            tracing::info!("the broker asks for a login: private messages go over it too");
+        }
+    }
+}
+
+/// Whether a broker accepts a connection without a login. What can't be found out counts as yes.
+async fn accepts_anybody(target: &(String, u16), client_id: String) -> bool {
+    let options = MqttOptions::new(client_id, target.0.clone(), target.1);
+    let (_client, mut events) = AsyncClient::new(options, 1);
+    match timeout(PROBE_WITHIN, events.poll()).await {
+        Ok(Ok(Event::Incoming(Packet::ConnAck(ack)))) => ack.code == ConnectReturnCode::Success,
+        Ok(Err(rumqttc::ConnectionError::ConnectionRefused(_))) => false,
+        Ok(Ok(_) | Err(_)) | Err(_) => true,
+    }
+}

@@ -1,0 +1,97 @@
+//! What a bridge is started with.
+
+use mqttchat_protocol::Limits;
+
+/// Everything that can be chosen about a bridge.
+#[derive(Clone, Debug, Default)]
+pub struct BridgeOptions {
+    /// What clients may do, as told in their 1000 frame.
+    pub limits: Limits,
+    /// How fast a user may send.
+    pub rates: Rates,
+    /// The broker, and what goes over it.
+    pub mqtt: MqttOptions,
+    /// The memory that the node keeps.
+    pub memory: Memory,
+}
+
+/// Rates per user, over all sessions on this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rates {
+    /// Messages a second in the long run; 0 is no limit.
+    pub messages_per_second: u32,
+    /// Messages at once, after a pause.
+    pub burst: u32,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self { messages_per_second: 20, burst: 100 }
+    }
+}
+
+/// The MQTT side.
+#[derive(Clone, Debug)]
+pub struct MqttOptions {
+    /// Host and port of the broker's listeners; clients are spread over them.
+    pub targets: Vec<(String, u16)>,
+    /// The login of the bridge's clients.
+    pub user: Option<String>,
+    /// Its password.
+    pub password: Option<String>,
+    /// Stands before each topic and client id; empty, or levels of `[a-z0-9-]` ended by `/`.
+    pub prefix: String,
+    /// What of private conversations goes over the broker.
+    pub private: Private,
+    /// Whether strangers' messages are taken in.
+    pub ingest: bool,
+    /// Messages of strangers a second, in all; 0 is no limit.
+    pub ingest_per_second: u32,
+    /// Whether strangers are known to be able to read the broker; `None`: an external one, to be probed.
+    pub strangers: Option<bool>,
+    /// Sessions that get a client of their own; those above publish through the node's. Below the broker's limit.
+    pub max_clients: usize,
+}
+
+impl Default for MqttOptions {
+    fn default() -> Self {
+        Self {
+            targets: vec![("127.0.0.1".to_owned(), 1883)],
+            user: None,
+            password: None,
+            prefix: String::new(),
+            private: Private::Auto,
+            ingest: true,
+            ingest_per_second: 1000,
+            strangers: None,
+            max_clients: 8000,
+        }
+    }
+}
+
+/// What of private conversations goes over the broker (docs/mqtt.md "Private content").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Private {
+    /// The content, unless strangers can read the broker.
+    #[default]
+    Auto,
+    /// The content.
+    Full,
+    /// A signed bell; the content comes from the log.
+    Bell,
+}
+
+/// Bounds of what is kept in memory, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// The ring of the public conversation and of each room.
+    pub ring: usize,
+    /// The ring of each private conversation.
+    pub private_ring: usize,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { ring: 4 << 20, private_ring: 64 << 10 }
+    }
+}

@@ -1,0 +1,74 @@
+//! Answers with a list in them: entries or people, bounded in number and bytes.
+
+use mqttchat_protocol::{Entry, Frame};
+
+/// Bytes of entries in one answer. Those that don't fit are asked for again with other bounds.
+pub(crate) const ANSWER_MAX: usize = 1 << 20;
+
+/// The frames of entries, newest last; only the newest when they are more than [`ANSWER_MAX`], at least one.
+pub(crate) fn newest_that_fit(frames: &[Frame]) -> &[Frame] {
+    let mut bytes = 0;
+    let fitting = frames.iter().rev().take_while(|frame| {
+        bytes += frame.len();
+        bytes <= ANSWER_MAX
+    });
+    let count = fitting.count().max(1).min(frames.len());
+    &frames[frames.len() - count..]
+}
+
+/// The frames of entries, oldest first; only the oldest when they are more than [`ANSWER_MAX`], at least one.
+pub(crate) fn oldest_that_fit(frames: &[Frame]) -> &[Frame] {
+    let mut bytes = 0;
+    let fitting = frames.iter().take_while(|frame| {
+        bytes += frame.len();
+        bytes <= ANSWER_MAX
+    });
+    let count = fitting.count().max(1).min(frames.len());
+    &frames[..count]
+}
+
+/// The finished frames of entries.
+pub(crate) fn frames(entries: &[Entry]) -> Vec<Frame> {
+    entries.iter().map(Entry::to_frame).collect()
+}
+
+/// A JSON object with a list of finished frames behind its other members.
+pub(crate) fn with_messages(members: &serde_json::Value, frames: &[Frame]) -> Vec<u8> {
+    let mut json = members.to_string().into_bytes();
+    json.pop();
+    if json.len() > 1 {
+        json.push(b',');
+    }
+    json.extend_from_slice(br#""messages":["#);
+    for (at, frame) in frames.iter().enumerate() {
+        if at > 0 {
+            json.push(b',');
+        }
+        json.extend_from_slice(frame.as_json());
+    }
+    json.extend_from_slice(b"]}");
+    json
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_bounded_from_either_end() {
+        let frames: Vec<Frame> = (0..5).map(|_| Frame::text(&vec![b'x'; ANSWER_MAX / 3])).collect();
+        assert_eq!((newest_that_fit(&frames).len(), oldest_that_fit(&frames).len()), (2, 2));
+        let one = [Frame::text(&vec![b'x'; ANSWER_MAX * 2])];
+        assert_eq!(
+            (newest_that_fit(&one).len(), oldest_that_fit(&one).len(), newest_that_fit(&[]).len()),
+            (1, 1, 0)
+        );
+    }
+
+    #[test]
+    fn messages_stand_behind_the_other_members() {
+        let frames = [Frame::text(b"1"), Frame::text(b"2")];
+        assert_eq!(with_messages(&serde_json::json!({"a": 1}), &frames), br#"{"a":1,"messages":[1,2]}"#);
+        assert_eq!(with_messages(&serde_json::json!({}), &[]), br#"{"messages":[]}"#);
+    }
+}

@@ -1,0 +1,168 @@
+//! The users who are signed in on this node, and their sessions.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use mqttchat_protocol::{Conversation, UserId};
+
+use crate::limits::Bucket;
+use crate::mail::Handle;
+use crate::options::Rates;
+use crate::roster::LINGER;
+
+/// Everybody who is here.
+#[derive(Debug)]
+pub(crate) struct People {
+    users: Mutex<HashMap<UserId, Local>>,
+    watched: Mutex<HashMap<UserId, HashMap<Conversation, usize>>>,
+    changed: Mutex<HashSet<UserId>>,
+    sessions: AtomicUsize,
+    rates: Rates,
+}
+
+#[derive(Debug)]
+struct Local {
+    sessions: Vec<Arc<Handle>>,
+    bucket: Arc<Mutex<Bucket>>,
+    lingers_until: Option<Instant>,
+    /// Whether the others have been told that they are here.
+    announced: bool,
+}
+
+/// Users whose state has changed since it was last asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// They have come.
+    pub(crate) online: Vec<UserId>,
+    /// They have gone.
+    pub(crate) offline: Vec<UserId>,
+}
+
+impl People {
+    pub(crate) fn new(rates: Rates) -> Self {
+        Self {
+            users: Mutex::default(),
+            watched: Mutex::default(),
+            changed: Mutex::default(),
+            sessions: AtomicUsize::new(0),
+            rates,
+        }
+    }
+
+    fn users(&self) -> MutexGuard<'_, HashMap<UserId, Local>> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a session. Returns the bucket of its user.
+    pub(crate) fn arrive(&self, handle: &Arc<Handle>) -> Arc<Mutex<Bucket>> {
+        self.sessions.fetch_add(1, Ordering::AcqRel);
+        let mut users = self.users();
+        let local = users.entry(handle.user.clone()).or_insert_with(|| Local {
+            sessions: Vec::new(),
+            bucket: Arc::new(Mutex::new(Bucket::new(self.rates, Instant::now()))),
+            lingers_until: None,
+            announced: false,
+        });
+        local.sessions.push(handle.clone());
+        local.lingers_until = None;
+        if !local.announced {
+            self.note(&handle.user);
+        }
+        local.bucket.clone()
+    }
+
+    /// Removes a session. With `linger` its user is gone only after a while, unless they come back.
+    pub(crate) fn depart(&self, handle: &Arc<Handle>, linger: bool) {
+        self.sessions.fetch_sub(1, Ordering::AcqRel);
+        let mut users = self.users();
+        let Some(local) = users.get_mut(&handle.user) else { return };
+        local.sessions.retain(|session| !Arc::ptr_eq(session, handle));
+        if local.sessions.is_empty() {
+            local.lingers_until =
+                Some(Instant::now() + if linger { LINGER } else { std::time::Duration::ZERO });
+            self.note(&handle.user);
+        }
+    }
+
+    fn note(&self, user: &UserId) {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner).insert(user.clone());
+    }
+
+    /// Who has come and gone since the last time. Those who still linger come up again.
+    pub(crate) fn changes(&self, now: Instant) -> Changes {
+        let noted = std::mem::take(&mut *self.changed.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut changes = Changes::default();
+        let mut users = self.users();
+        for user in noted {
+            let Some(local) = users.get_mut(&user) else { continue };
+            if !local.sessions.is_empty() {
+                if !std::mem::replace(&mut local.announced, true) {
+                    changes.online.push(user);
+                }
+            } else if local.lingers_until.is_some_and(|until| until > now) {
+                self.note(&user);
+            } else {
+                let announced = local.announced;
+                users.remove(&user);
+                if announced {
+                    changes.offline.push(user);
+                }
+            }
+        }
+        changes
+    }
+
+    /// The sessions of a user on this node.
+    pub(crate) fn sessions_of(&self, user: &UserId) -> Vec<Arc<Handle>> {
+        self.users().get(user).map(|local| local.sessions.clone()).unwrap_or_default()
+    }
+
+    /// Whether a user is here, or was a moment ago.
+    pub(crate) fn is_online(&self, user: &UserId) -> bool {
+        self.users().contains_key(user)
+    }
+
+    /// Every session.
+    pub(crate) fn all_sessions(&self) -> Vec<Arc<Handle>> {
+        self.users().values().flat_map(|local| local.sessions.iter().cloned()).collect()
+    }
+
+    /// How many sessions there are.
+    pub(crate) fn session_count(&self) -> usize {
+        self.sessions.load(Ordering::Acquire)
+    }
+
+    /// How many users there are.
+    pub(crate) fn user_count(&self) -> usize {
+        self.users().len()
+    }
+
+    /// Somebody in `conversation` wants to know how `user` is.
+    pub(crate) fn watch(&self, user: &UserId, conversation: &Conversation) {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        *watched.entry(user.clone()).or_default().entry(conversation.clone()).or_default() += 1;
+    }
+
+    /// They no longer do.
+    pub(crate) fn unwatch(&self, user: &UserId, conversation: &Conversation) {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(conversations) = watched.get_mut(user) else { return };
+        if let Some(count) = conversations.get_mut(conversation) {
+            *count -= 1;
+            if *count == 0 {
+                conversations.remove(conversation);
+            }
+        }
+        if conversations.is_empty() {
+            watched.remove(user);
+        }
+    }
+
+    /// The conversations in which somebody wants to know how `user` is.
+    pub(crate) fn watchers(&self, user: &UserId) -> Vec<Conversation> {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.get(user).map(|conversations| conversations.keys().cloned().collect()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,86 @@
+//! Who has got and read what: 200, 300, `read` and `receipt`.
+
+use std::sync::Arc;
+
+use mqttchat_protocol::{Conversation, Dest, Frame, Party, Refusal, ServerFrame, UserId};
+
+use crate::command::{Outcome, store_away};
+use crate::hub::Hub;
+use crate::mail::Handle;
+
+/// Entries that are read at once to tell their author that they were delivered.
+const PAGE: u64 = 200;
+
+/// 200: the user has got private messages up to these. Each message is told to its author once, by the one who moves
+/// the cursor over it.
+pub(crate) async fn received(
+    hub: &Arc<Hub>,
+    handle: &Arc<Handle>,
+    found: Vec<(Conversation, u64)>,
+) -> Result<Outcome, Refusal> {
+    for (conversation, seq) in found {
+        let cursors = hub.store.cursors(&conversation).await.map_err(store_away)?;
+        let before = cursors.iter().find(|c| c.user == handle.user).map_or(0, |c| c.delivered);
+        let moved = hub.store.set_delivered(&handle.user, &conversation, seq).await.map_err(store_away)?;
+        if moved {
+            hub.tell_delivered(&conversation, &handle.user, before, seq).await.map_err(store_away)?;
+        }
+    }
+    Ok(Outcome::default())
+}
+
+/// `read`: remembered, and told to the other one of a private conversation.
+pub(crate) async fn read(
+    hub: &Arc<Hub>,
+    handle: &Arc<Handle>,
+    dest: &Dest,
+    seq: u64,
+) -> Result<Outcome, Refusal> {
+    let conversation = hub.readable(handle, dest).await?;
+    let moved = hub.store.set_read(&handle.user, &conversation, seq).await.map_err(store_away)?;
+    if let (true, Dest::Private(partner)) = (moved, dest)
+        && let Some(partner) = Party::user(partner).filter(|partner| *partner != handle.user)
+    {
+        let frame = ServerFrame::Receipt { dest, from: &handle.user, read: seq }.to_frame();
+        hub.tell(&partner, &frame);
+    }
+    Ok(Outcome::default())
+}
+
+impl Hub {
+    /// Tells the authors of the entries after `before` up to `upto` that `user` has got them.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub(crate) async fn tell_delivered(
+        &self,
+        conversation: &Conversation,
+        user: &UserId,
+        before: u64,
+        upto: u64,
+    ) -> Result<(), mqttchat_store::StoreError> {
+        let mut after = before;
+        while after < upto {
+            let entries = self.store.entries_after(conversation, after, PAGE.min(upto - after)).await?;
+            let Some(last) = entries.last() else { break };
+            after = last.seq;
+            for entry in entries.iter().filter(|entry| entry.from != *user) {
+                let Some(author) = entry.from.user() else { continue };
+                let dest = entry.dest();
+                let frame = ServerFrame::Delivered { id: &entry.id, dest: &dest, seq: entry.seq, by: user };
+                self.tell(&author, &frame.to_frame());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a frame to every session of a user, here and on other nodes.
+    pub(crate) fn tell(&self, user: &UserId, frame: &Frame) {
+        for session in self.people.sessions_of(user) {
+            session.send(frame.clone());
+        }
+        let topic = self.topics.acks(user);
+        let payload = self.seal_passing(frame.as_json(), &topic);
+        self.link.publish_state(topic, payload, false);
+    }
+}

@@ -1,0 +1,245 @@
+//! Who has joined a conversation on this node, and what changed since it was last told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mqttchat_protocol::{Person, PersonState, PresenceChange, UserId};
+
+/// How long somebody whose connection was lost counts as still there: a page reload shows nothing.
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
+
+/// With more people than this a presence frame names only the first of those who came and went.
+const NAMES_ALL_BELOW: usize = 1000;
+
+/// How many names a presence frame of a large conversation carries in each of its lists.
+const NAMES_FIRST: usize = 20;
+
+/// How many of those who left are remembered for readers that missed a frame.
+const GONE_MAX: usize = 1000;
+
+/// The people of one conversation. Every change has a version; a reader that missed frames asks for all since one.
+#[derive(Debug, Default)]
+pub(crate) struct Roster {
+    here: BTreeMap<UserId, Here>,
+    gone: BTreeMap<UserId, Gone>,
+    lingering: BTreeSet<UserId>,
+    version: u64,
+    announced: u64,
+}
+
+#[derive(Debug)]
+struct Here {
+    name: Arc<str>,
+    sessions: usize,
+    version: u64,
+    lingers_until: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Gone {
+    name: Arc<str>,
+    last_seen: u64,
+    version: u64,
+}
+
+impl Roster {
+    /// Counts a session of `user` in.
+    pub(crate) fn enter(&mut self, user: &UserId, name: &Arc<str>) {
+        if let Some(here) = self.here.get_mut(user) {
+            here.sessions += 1;
+            here.lingers_until = None;
+            here.name = name.clone();
+            self.lingering.remove(user);
+            return;
+        }
+        self.version += 1;
+        // Somebody whose leaving nobody was told of has never left.
+        let unnoticed = self.gone.remove(user).is_some_and(|gone| gone.version > self.announced);
+        let version = if unnoticed { 0 } else { self.version };
+        let here = Here { name: name.clone(), sessions: 1, version, lingers_until: None };
+        self.here.insert(user.clone(), here);
+    }
+
+    /// Counts a session of `user` out; with `lingers_until` they are gone only then. `now` is Unix time in ms.
+    pub(crate) fn leave(&mut self, user: &UserId, lingers_until: Option<Instant>, now: u64) {
+        let Some(here) = self.here.get_mut(user) else { return };
+        here.sessions = here.sessions.saturating_sub(1);
+        if here.sessions > 0 {
+            return;
+        }
+        if lingers_until.is_some() {
+            here.lingers_until = lingers_until;
+            self.lingering.insert(user.clone());
+            return;
+        }
+        self.depart(user, now);
+    }
+
+    fn depart(&mut self, user: &UserId, now: u64) {
+        self.lingering.remove(user);
+        let Some(here) = self.here.remove(user) else { return };
+        self.version += 1;
+        if here.version <= self.announced {
+            let gone = Gone { name: here.name, last_seen: now, version: self.version };
+            self.gone.insert(user.clone(), gone);
+        }
+        if self.gone.len() > GONE_MAX {
+            let floor = self.version.saturating_sub(GONE_MAX as u64 / 2);
+            self.gone.retain(|_, gone| gone.version > floor);
+        }
+    }
+
+    /// Lets those go whose time is up.
+    pub(crate) fn expire(&mut self, now: Instant, now_ms: u64) {
+        let over = |user: &&UserId| {
+            self.here.get(*user).is_none_or(|here| here.lingers_until.is_none_or(|until| until <= now))
+        };
+        let over: Vec<UserId> = self.lingering.iter().filter(over).cloned().collect();
+        let left = (LINGER.as_millis() as u64).min(now_ms);
+        for user in over {
+            // They were last seen when the connection ended.
+            self.depart(&user, now_ms - left);
+        }
+    }
+
+    /// What nobody was told of yet, and the version it leads to; `None` when there is nothing.
+    pub(crate) fn unannounced(&self, now: u64) -> Option<(PresenceChange, u64)> {
+        if self.version == self.announced {
+            return None;
+        }
+        let change = self.since(self.announced, now);
+        let nothing = change.joined.is_empty() && change.left.is_empty();
+        (!nothing).then_some((change, self.version))
+    }
+
+    /// Says that readers can get everything up to `version` from the ring.
+    pub(crate) fn announce(&mut self, version: u64) {
+        self.announced = version;
+    }
+
+    /// The version that readers have been told of.
+    pub(crate) fn announced(&self) -> u64 {
+        self.announced
+    }
+
+    /// The present version.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Who came and went since `version`. `now` is Unix time in ms.
+    pub(crate) fn since(&self, version: u64, now: u64) -> PresenceChange {
+        let most = if self.here.len() > NAMES_ALL_BELOW { NAMES_FIRST } else { usize::MAX };
+        let joined = self.here.iter().filter(|(_, here)| here.version > version).take(most);
+        let left = self.gone.iter().filter(|(_, gone)| gone.version > version).take(most);
+        let person = |id: &UserId, name: &Arc<str>, last_seen| Person {
+            id: id.clone(),
+            name: name.clone(),
+            state: None,
+            last_seen,
+        };
+        PresenceChange {
+            online: self.here.len(),
+            joined: joined.map(|(id, here)| person(id, &here.name, now)).collect(),
+            left: left.map(|(id, gone)| person(id, &gone.name, gone.last_seen)).collect(),
+        }
+    }
+
+    /// How many people are here.
+    pub(crate) fn online(&self) -> usize {
+        self.here.len()
+    }
+
+    /// Whether `user` is here.
+    pub(crate) fn has(&self, user: &UserId) -> bool {
+        self.here.contains_key(user)
+    }
+
+    /// The first `most` people who are here, by id.
+    pub(crate) fn people(&self, most: usize, now: u64) -> Vec<Person> {
+        let person = |(id, here): (&UserId, &Here)| Person {
+            id: id.clone(),
+            name: here.name.clone(),
+            state: Some(PersonState::Online),
+            last_seen: now,
+        };
+        self.here.iter().take(most).map(person).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(id: &str) -> UserId {
+        UserId::parse(id).unwrap()
+    }
+
+    fn names(people: &[Person]) -> Vec<&str> {
+        people.iter().map(|person| person.id.as_str()).collect()
+    }
+
+    fn announce(roster: &mut Roster) -> Option<(Vec<String>, Vec<String>)> {
+        let (change, version) = roster.unannounced(0)?;
+        roster.announce(version);
+        let own = |people: &[Person]| names(people).into_iter().map(str::to_owned).collect();
+        Some((own(&change.joined), own(&change.left)))
+    }
+
+    #[test]
+    fn changes_are_told_once() {
+        let mut roster = Roster::default();
+        roster.enter(&user("ann"), &"Ann".into());
+        roster.enter(&user("bob"), &"Bob".into());
+        roster.enter(&user("bob"), &"Bob".into());
+        assert_eq!(announce(&mut roster), Some((vec!["ann".into(), "bob".into()], vec![])));
+        assert_eq!(announce(&mut roster), None);
+        roster.leave(&user("bob"), None, 5);
+        assert_eq!(announce(&mut roster), None);
+        roster.leave(&user("bob"), None, 6);
+        assert_eq!(announce(&mut roster), Some((vec![], vec!["bob".into()])));
+        assert_eq!(names(&roster.since(0, 0).joined), ["ann"]);
+    }
+
+    #[test]
+    fn a_reload_shows_nothing() {
+        let mut roster = Roster::default();
+        let start = Instant::now();
+        roster.enter(&user("ann"), &"Ann".into());
+        announce(&mut roster);
+        roster.leave(&user("ann"), Some(start + LINGER), 0);
+        roster.expire(start + LINGER / 2, 0);
+        assert_eq!(announce(&mut roster), None);
+        roster.enter(&user("ann"), &"Ann".into());
+        roster.expire(start + LINGER * 2, 0);
+        assert_eq!(announce(&mut roster), None);
+        roster.leave(&user("ann"), Some(start + LINGER * 3), 0);
+        roster.expire(start + LINGER * 3, 9000);
+        let (change, _) = roster.unannounced(9000).unwrap();
+        assert_eq!((names(&change.left), change.left[0].last_seen), (vec!["ann"], 7000));
+    }
+
+    #[test]
+    fn who_came_and_went_between_two_frames_was_never_there() {
+        let mut roster = Roster::default();
+        roster.enter(&user("ann"), &"Ann".into());
+        roster.leave(&user("ann"), None, 0);
+        assert_eq!(announce(&mut roster), None);
+        roster.enter(&user("bob"), &"Bob".into());
+        announce(&mut roster);
+        roster.leave(&user("bob"), None, 0);
+        roster.enter(&user("bob"), &"Bob".into());
+        assert_eq!(announce(&mut roster), None);
+    }
+
+    #[test]
+    fn large_conversations_name_the_first_only() {
+        let mut roster = Roster::default();
+        for number in 0..1200 {
+            roster.enter(&user(&format!("u{number}")), &"U".into());
+        }
+        let change = roster.since(0, 0);
+        assert_eq!((change.online, change.joined.len()), (1200, NAMES_FIRST));
+    }
+}

@@ -1,0 +1,374 @@
+//! One signed-in client, as an actor: reads its frames, answers them, and hands it what its conversations have.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures::future::{BoxFuture, OptionFuture};
+use mqttchat_protocol::{
+    ClientFrame, Conversation, Entry, ErrorCode, Frame, MessageId, Refusal, ServerFrame,
+};
+use mqttchat_store::StoreError;
+
+use crate::command::{Outcome, command, is_quick};
+use crate::cursor::Cursor;
+use crate::handed::Handed;
+use crate::hub::{Hub, now_ms};
+use crate::limits::Bucket;
+use crate::mail::{End, Handle};
+use crate::patience::{Patience, Strikes, Verdict};
+use crate::ring::SlotKind;
+use crate::sequencer::Taken;
+use crate::transport::{Event, Transport};
+
+/// Bytes that are handed to the socket before waiting for it to take them.
+const BATCH_BYTES: usize = 64 << 10;
+
+/// Slots that are taken from a ring at a time.
+const BATCH_SLOTS: usize = 64;
+
+/// Messages of one session that may be on their way to the log.
+const SUBMITTED_MAX: usize = 64;
+
+/// Entries that are read at once for a session that fell behind.
+const CATCH_UP_PAGE: u64 = 50;
+
+/// How long the store is left alone after a read has failed.
+const STORE_PAUSE: Duration = Duration::from_millis(500);
+
+/// How a session ends, for its transport.
+pub(crate) type CloseCode = (u16, &'static str);
+
+type CatchUp = BoxFuture<'static, (Conversation, Result<Vec<Entry>, StoreError>)>;
+
+/// A session that is open.
+pub(crate) struct Session {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) handle: Arc<Handle>,
+    pub(crate) bucket: Arc<Mutex<Bucket>>,
+    pub(crate) cursors: Vec<Cursor>,
+    pub(crate) handed: Handed,
+    outbox: VecDeque<Frame>,
+    /// A frame that waits for the messages before it to be answered.
+    waiting: Option<ClientFrame>,
+    /// The command that is being carried out: one at a time, in order.
+    running: Option<BoxFuture<'static, Outcome>>,
+    catch_up: Option<CatchUp>,
+    strikes: Strikes,
+    turn: usize,
+}
+
+impl Session {
+    pub(crate) fn new(
+        hub: Arc<Hub>,
+        handle: Arc<Handle>,
+        bucket: Arc<Mutex<Bucket>>,
+        strikes: Strikes,
+    ) -> Self {
+        Self {
+            hub,
+            handle,
+            bucket,
+            strikes,
+            cursors: Vec::new(),
+            handed: Handed::default(),
+            outbox: VecDeque::new(),
+            waiting: None,
+            running: None,
+            catch_up: None,
+            turn: 0,
+        }
+    }
+
+    /// Starts with what the opening has to say.
+    pub(crate) fn begin(&mut self, outcome: Outcome) {
+        self.apply(outcome);
+    }
+
+    /// Talks with the client until one of the two ends it. Returns the close code, if the client is still there.
+    pub(crate) async fn talk<T: Transport>(&mut self, transport: &mut T) -> Option<CloseCode> {
+        let mut patience = Patience::new(self.hub.options.limits.ping);
+        loop {
+            if let Some(close) = self.take_mail() {
+                return Some(close);
+            }
+            self.start_waiting();
+            self.fill(transport);
+            let reads = self.reads();
+            let has_room = transport.backlog() < BATCH_BYTES;
+            let alarm = patience.alarm(transport, reads);
+            tokio::select! {
+                biased;
+                event = transport.drive(reads) => match event {
+                    Event::Closed => return None,
+                    event => if let Some(close) = self.event(event) {
+                        return Some(close);
+                    },
+                },
+                Some(outcome) = OptionFuture::from(self.running.as_mut()) => {
+                    self.running = None;
+                    self.apply(outcome);
+                },
+                Some((conversation, read)) = OptionFuture::from(self.catch_up.as_mut()) => {
+                    self.catch_up = None;
+                    self.caught_up(&conversation, read);
+                },
+                () = self.handle.bell.rung(), if has_room => {},
+                () = tokio::time::sleep_until(alarm.into()) => {
+                    match patience.look(transport, reads, self.more_waits()) {
+                        Verdict::Wait => {}
+                        Verdict::Ping => transport.ping(),
+                        Verdict::Close(close) => return Some(close),
+                    }
+                },
+            }
+        }
+    }
+
+    /// Whether the client's next frame is wanted: not while an earlier one is waited for.
+    fn reads(&self) -> bool {
+        self.running.is_none() && self.waiting.is_none() && self.handle.submitted() < SUBMITTED_MAX
+    }
+
+    fn event(&mut self, event: Event) -> Option<CloseCode> {
+        let refusal = match event {
+            Event::Text(text) => match ClientFrame::parse(&text) {
+                Ok(frame) => {
+                    let bad = self.strikes.bad_in_a_row();
+                    self.waiting = Some(frame);
+                    self.start_waiting();
+                    if self.strikes.bad_in_a_row() == bad {
+                        self.strikes.good();
+                    }
+                    return self.strikes.verdict();
+                }
+                Err(refusal) => refusal,
+            },
+            Event::Binary => Refusal::new(ErrorCode::BadFrame, "frames are text, not binary"),
+            Event::TooLarge => too_large(self.hub.options.limits.frame),
+            Event::Drained | Event::Closed => return None,
+        };
+        self.refuse(&refusal);
+        self.strikes.verdict()
+    }
+
+    /// Tells the client that something was not done, and remembers it.
+    pub(crate) fn refuse(&mut self, refusal: &Refusal) {
+        self.strikes.refused(refusal.code, Instant::now());
+        self.outbox.push_back(refusal.to_frame());
+    }
+
+    /// Starts the frame that waits, once what must come before it is answered.
+    fn start_waiting(&mut self) {
+        if self.running.is_some() {
+            return;
+        }
+        let Some(frame) = self.waiting.take() else { return };
+        if !is_quick(&frame.command) && self.handle.submitted() > 0 {
+            self.waiting = Some(frame);
+            return;
+        }
+        let mut running = match command(self, frame) {
+            Ok(Some(running)) => running,
+            Ok(None) => return,
+            Err(refusal) => return self.refuse(&refusal),
+        };
+        // Most are done at once: a message has its place in the store's queue.
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match running.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(outcome) => self.apply(outcome),
+            std::task::Poll::Pending => self.running = Some(running),
+        }
+    }
+
+    fn apply(&mut self, outcome: Outcome) {
+        if let Some(refusal) = &outcome.refusal {
+            self.strikes.refused(refusal.code, Instant::now());
+        }
+        self.outbox.extend(outcome.frames);
+        for cursor in outcome.cursors {
+            match self.cursors.iter_mut().find(|known| known.conversation() == cursor.conversation()) {
+                Some(known) if cursor.is_joined() && !known.is_joined() => {
+                    known.join();
+                    // The answer has told the roster as it was then.
+                    known.position.presence = cursor.position.presence;
+                }
+                Some(_) => {}
+                None => self.cursors.push(cursor),
+            }
+        }
+    }
+
+    /// Hands the socket the last answers before it is closed.
+    pub(crate) fn finish<T: Transport>(&mut self, transport: &mut T) {
+        while transport.backlog() < BATCH_BYTES {
+            let Some(frame) = self.outbox.pop_front() else { break };
+            transport.feed(frame);
+        }
+    }
+
+    /// Takes what the node has left for this session.
+    fn take_mail(&mut self) -> Option<CloseCode> {
+        let mail = self.handle.take_mail();
+        self.outbox.extend(mail.frames);
+        for (sequencer, before) in mail.attach {
+            if self.cursors.iter().all(|cursor| cursor.conversation() != &sequencer.conversation) {
+                let mut cursor = Cursor::new(&self.hub, &self.handle, sequencer);
+                cursor.start_after(before);
+                self.cursors.push(cursor);
+            }
+        }
+        match mail.end? {
+            End::Stopping { retry_after } => {
+                self.outbox.push_back(ServerFrame::Bye { retry_after }.to_frame());
+                Some((1001, "the server stops"))
+            }
+            End::Stuck => Some((4413, "too much is waiting; come back with resume")),
+        }
+    }
+
+    /// Hands the socket what waits, up to a batch: answers first, then each conversation in turn.
+    fn fill<T: Transport>(&mut self, transport: &mut T) {
+        self.finish(transport);
+        if self.outbox.is_empty() && self.outbox.capacity() > 64 {
+            self.outbox.shrink_to_fit();
+        }
+        let count = self.cursors.len();
+        for offset in 0..count {
+            let at = (self.turn + offset) % count;
+            if !self.read_ring(at, transport) {
+                // The next round begins with the one that found no room.
+                self.turn = at;
+                return;
+            }
+        }
+    }
+
+    /// Takes from the ring of one conversation; false when the batch is full.
+    fn read_ring<T: Transport>(&mut self, at: usize, transport: &mut T) -> bool {
+        let (cursor, handed, me) = (&mut self.cursors[at], &mut self.handed, &self.handle.user);
+        let joined = cursor.is_joined();
+        let conversation = cursor.sequencer.conversation.clone();
+        loop {
+            if transport.backlog() >= BATCH_BYTES {
+                return false;
+            }
+            let mut delivered = 0;
+            let taken = cursor.sequencer.take(&mut cursor.position, BATCH_SLOTS, |slot| match &slot.kind {
+                SlotKind::Entry { seq, id } => {
+                    if let Some(id) = id {
+                        handed.note(id, &conversation, *seq);
+                    }
+                    delivered += 1;
+                    transport.feed(slot.frame.clone());
+                }
+                SlotKind::Passing { but } if joined && but.as_ref() != Some(me) => {
+                    transport.feed(slot.frame.clone())
+                }
+                SlotKind::Presence { .. } if joined => transport.feed(slot.frame.clone()),
+                SlotKind::Passing { .. } | SlotKind::Presence { .. } => {}
+            });
+            if delivered > 0 {
+                metrics::counter!("mqttchat_deliveries_total").increment(delivered);
+            }
+            match taken {
+                Taken::Some => {}
+                Taken::All => {
+                    if let Some(frame) = self.missed_presence(at) {
+                        transport.feed(frame);
+                    }
+                    return true;
+                }
+                Taken::Behind(seq) => {
+                    self.start_catch_up(at, seq, Duration::ZERO);
+                    return true;
+                }
+            }
+        }
+    }
+
+    /// A presence frame for a reader whose ring has dropped some.
+    fn missed_presence(&mut self, at: usize) -> Option<Frame> {
+        let cursor = &mut self.cursors[at];
+        if !cursor.is_joined() {
+            return None;
+        }
+        let roster = cursor.sequencer.roster();
+        if cursor.position.presence >= roster.announced() {
+            return None;
+        }
+        let change = roster.since(cursor.position.presence, now_ms());
+        cursor.position.presence = roster.version();
+        let dest = cursor.sequencer.conversation.dest_for(&self.handle.party);
+        Some(ServerFrame::Presence { dest: &dest, data: &change }.to_frame())
+    }
+
+    /// Reads the store for a conversation whose ring no longer has what comes next; one at a time.
+    fn start_catch_up(&mut self, at: usize, seq: u64, pause: Duration) {
+        if self.catch_up.is_some() || !self.outbox.is_empty() {
+            return;
+        }
+        let (hub, conversation) = (self.hub.clone(), self.cursors[at].conversation().clone());
+        self.catch_up = Some(Box::pin(async move {
+            tokio::time::sleep(pause).await;
+            let read = hub.store.entries_after(&conversation, seq, CATCH_UP_PAGE).await;
+            (conversation, read)
+        }));
+    }
+
+    fn caught_up(&mut self, conversation: &Conversation, read: Result<Vec<Entry>, StoreError>) {
+        let Some(at) = self.cursors.iter().position(|cursor| cursor.conversation() == conversation) else {
+            return;
+        };
+        let entries = match read {
+            Ok(entries) => entries,
+            Err(error) => {
+                tracing::warn!(%error, "a session can't catch up with its conversation; trying again");
+                let seq = self.cursors[at].position.seq;
+                return self.start_catch_up(at, seq, STORE_PAUSE);
+            }
+        };
+        let private = matches!(conversation, Conversation::Pair(..));
+        metrics::counter!("mqttchat_deliveries_total").increment(entries.len() as u64);
+        for entry in entries {
+            if private {
+                self.handed.note(&entry.id, conversation, entry.seq);
+            }
+            self.cursors[at].position.seq = entry.seq;
+            self.outbox.push_back(entry.to_frame());
+        }
+        self.cursors[at].position.index = None;
+    }
+
+    /// Whether more waits than the socket has been handed.
+    fn more_waits(&self) -> bool {
+        let lags = |cursor: &Cursor| cursor.sequencer.head().is_some_and(|head| cursor.position.seq < head);
+        !self.outbox.is_empty() || self.cursors.iter().any(lags)
+    }
+
+    /// The cursor of a conversation.
+    pub(crate) fn cursor(&mut self, conversation: &Conversation) -> Option<&mut Cursor> {
+        self.cursors.iter_mut().find(|cursor| cursor.conversation() == conversation)
+    }
+
+    /// Lets go of a conversation.
+    pub(crate) fn drop_cursor(&mut self, conversation: &Conversation) {
+        self.cursors.retain(|cursor| cursor.conversation() != conversation);
+        self.turn = 0;
+    }
+
+    /// Answers at once.
+    pub(crate) fn answer(&mut self, frame: Frame) {
+        self.outbox.push_back(frame);
+    }
+
+    /// An id of a private message that this session was handed: which conversation, and where in it.
+    pub(crate) fn find_handed(&self, id: &MessageId) -> Vec<(Conversation, u64)> {
+        self.handed.find(id)
+    }
+}
+
+/// The refusal of a frame that is too large.
+pub(crate) fn too_large(limit: usize) -> Refusal {
+    Refusal::new(ErrorCode::TooLarge, format!("a frame is at most {limit} bytes"))
+}

@@ -1,0 +1,100 @@
+//! `roster` and `conversations`: who is where.
+
+use std::sync::Arc;
+
+use mqttchat_protocol::{Conversation, Dest, Party, Person, PersonState, Refusal};
+use mqttchat_store::User;
+use serde_json::json;
+
+use crate::command::{Outcome, Re, store_away};
+use crate::hub::{Hub, now_ms};
+use crate::mail::Handle;
+use crate::sequencer::Sequencer;
+
+/// How many people a join names.
+const ROSTER_FIRST: usize = 100;
+
+/// How many people or conversations one page has at most.
+const PAGE_MAX: u64 = 500;
+
+/// How many people are here, and the first of the roster: those here by id, then those last seen most recently.
+pub(crate) async fn first_people(hub: &Hub, sequencer: &Sequencer) -> Result<(usize, Vec<Person>), Refusal> {
+    let (online, mut people) = {
+        let roster = sequencer.roster();
+        (roster.online(), roster.people(ROSTER_FIRST, now_ms()))
+    };
+    if people.len() < ROSTER_FIRST && matches!(sequencer.conversation, Conversation::Public) {
+        let recent = hub.store.users_recent(ROSTER_FIRST as u64).await.map_err(store_away)?;
+        let roster = sequencer.roster();
+        let away = recent.into_iter().filter(|user| !roster.has(&user.id));
+        people.extend(away.take(ROSTER_FIRST - people.len()).map(|user| person(user, false)));
+    }
+    Ok((online, people))
+}
+
+fn person(user: User, online: bool) -> Person {
+    Person {
+        id: user.id,
+        name: user.name,
+        state: Some(if online { PersonState::Online } else { PersonState::Offline }),
+        last_seen: if online { now_ms() } else { user.last_seen },
+    }
+}
+
+/// A page of everybody who has been in the conversation, by id, whether they are there or not.
+pub(crate) async fn roster(
+    hub: &Arc<Hub>,
+    handle: &Arc<Handle>,
+    re: &Re,
+    dest: &Dest,
+    after: Option<String>,
+    limit: Option<u64>,
+) -> Result<Outcome, Refusal> {
+    let conversation = hub.readable(handle, dest).await?;
+    let limit = limit.unwrap_or(ROSTER_FIRST as u64).min(PAGE_MAX);
+    let mut people = match &conversation {
+        Conversation::Pair(one, other) => {
+            let mut people = Vec::new();
+            let users =
+                [one, other].into_iter().take(if one == other { 1 } else { 2 }).filter_map(Party::user);
+            for user in users.filter(|user| after.as_deref().is_none_or(|after| user.as_str() > after)) {
+                people.extend(hub.person(&user).await?);
+            }
+            people
+        }
+        Conversation::Public | Conversation::Room(_) => {
+            let users = hub.store.users_page(after.as_deref(), limit + 1).await.map_err(store_away)?;
+            let sequencer = hub.known_sequencer(&conversation);
+            let here =
+                |user: &User| sequencer.as_ref().is_some_and(|sequencer| sequencer.roster().has(&user.id));
+            users.into_iter().map(|user| (here(&user), user)).map(|(here, user)| person(user, here)).collect()
+        }
+    };
+    let more = people.len() as u64 > limit;
+    people.truncate(limit as usize);
+    Ok(Outcome::frame(re.reply(json!({ "roster": people, "more": more }).to_string().as_bytes())))
+}
+
+/// A page of the user's conversations, by dest.
+pub(crate) async fn conversations(
+    hub: &Arc<Hub>,
+    handle: &Arc<Handle>,
+    re: &Re,
+    after: Option<String>,
+    limit: Option<u64>,
+) -> Result<Outcome, Refusal> {
+    let limit = limit.unwrap_or(ROSTER_FIRST as u64).min(PAGE_MAX);
+    let found =
+        hub.store.conversations(&handle.user, after.as_deref(), limit + 1).await.map_err(store_away)?;
+    let more = found.len() as u64 > limit;
+    let lines = found.iter().take(limit as usize).map(|line| {
+        let last = line.last.as_ref().map(mqttchat_protocol::Entry::to_frame);
+        let last = last.and_then(|frame| serde_json::from_slice::<serde_json::Value>(frame.as_json()).ok());
+        json!({
+            "dest": line.dest, "title": line.title, "head": line.head, "read": line.read,
+            "delivered": line.delivered, "last": last,
+        })
+    });
+    let lines: Vec<_> = lines.collect();
+    Ok(Outcome::frame(re.reply(json!({ "conversations": lines, "more": more }).to_string().as_bytes())))
+}
