@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
-deny() { cargo deny --locked check --config .deny.toml --hide-inclusion-graph "$@"; }
+deny() { cargo deny --locked --config .deny.toml check --hide-inclusion-graph "$@"; }
 
 deny bans licenses sources
 log=$(mktemp)
