@@ -70,11 +70,10 @@ impl Patience {
             return Verdict::Wait;
         }
         match self.pinged {
-            Some(pinged) if transport.last_heard() < pinged => {
-                if now.duration_since(pinged) >= PONG_WITHIN {
-                    return Verdict::Close((4408, "no answer to pings"));
-                }
+            Some(pinged) if transport.last_heard() < pinged && now.duration_since(pinged) >= PONG_WITHIN => {
+                return Verdict::Close((4408, "no answer to pings"));
             }
+            Some(pinged) if transport.last_heard() < pinged => {}
             _ if now.duration_since(transport.last_heard()) >= self.ping_every => {
                 self.pinged = Some(now);
                 return Verdict::Ping;

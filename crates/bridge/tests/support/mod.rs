@@ -1,0 +1,256 @@
+//! A bridge without sockets: clients speak to it through a transport in memory.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mqttchat_bridge::{Bridge, BridgeOptions, Event, MqttOptions, Peer, Transport};
+use mqttchat_protocol::Frame;
+use mqttchat_store::{Store, StoreOptions};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::{Semaphore, mpsc};
+
+/// How long anything may take before a test gives up.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A bridge on a fresh store. Its broker is a port on which nobody listens: the log alone has to do.
+pub(crate) struct App {
+    pub(crate) bridge: Bridge,
+    pub(crate) store: Store,
+    directory: TempDir,
+}
+
+impl App {
+    pub(crate) async fn start() -> Self {
+        Self::with(BridgeOptions::default()).await
+    }
+
+    pub(crate) async fn with(options: BridgeOptions) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self::on(directory, options).await
+    }
+
+    /// Another run on the same data.
+    pub(crate) async fn restart(self, options: BridgeOptions) -> Self {
+        self.bridge.stop().await;
+        let Self { bridge, store, directory } = self;
+        drop(bridge);
+        store.close().await;
+        Self::on(directory, options).await
+    }
+
+    async fn on(directory: TempDir, mut options: BridgeOptions) -> Self {
+        options.mqtt = MqttOptions { targets: vec![("127.0.0.1".into(), nobody())], ..options.mqtt };
+        options.rates.messages_per_second = 0;
+        let store = Store::open(StoreOptions::sqlite(directory.path())).await.unwrap();
+        let bridge = Bridge::start(store.clone(), options).await.unwrap();
+        Self { bridge, store, directory }
+    }
+
+    /// A client whose socket takes everything at once.
+    pub(crate) fn connect(&self) -> Client {
+        self.connect_slowly(Semaphore::MAX_PERMITS)
+    }
+
+    /// A client whose socket takes only so many frames, until it is allowed more.
+    pub(crate) fn connect_slowly(&self, frames: usize) -> Client {
+        let (to_server, from_client) = mpsc::channel(64);
+        let (to_client, from_server) = mpsc::channel(100_000);
+        let allowed = Arc::new(Semaphore::new(frames));
+        let pipe = Pipe {
+            from_client,
+            to_client,
+            allowed: allowed.clone(),
+            queue: VecDeque::new(),
+            bytes: 0,
+            progress: Instant::now(),
+            heard: Instant::now(),
+        };
+        let bridge = self.bridge.clone();
+        tokio::spawn(async move { bridge.serve(pipe, Peer { addr: IpAddr::V4(Ipv4Addr::LOCALHOST) }).await });
+        Client { to_server, from_server, allowed, seen: Vec::new() }
+    }
+
+    /// A client that has said hello under this name.
+    pub(crate) async fn sign_in(&self, name: &str) -> Client {
+        let mut client = self.connect();
+        client.send(json!({"type":"hello","id":"h","data":{"name":name}})).await;
+        client.expect("1000").await;
+        client
+    }
+
+    /// One that has also joined the public conversation.
+    pub(crate) async fn join(&self, name: &str) -> Client {
+        let mut client = self.sign_in(name).await;
+        client.send(json!({"type":"join","id":"j","dest":"public","data":{"history":0}})).await;
+        client.expect("reply").await;
+        client
+    }
+}
+
+fn nobody() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// The far end of a transport in memory.
+pub(crate) struct Client {
+    to_server: mpsc::Sender<Event>,
+    from_server: mpsc::Receiver<Out>,
+    allowed: Arc<Semaphore>,
+    /// Everything that came, in order.
+    pub(crate) seen: Vec<Value>,
+}
+
+enum Out {
+    Frame(Frame),
+    Closed(u16),
+}
+
+/// What the type of a frame is, as text.
+pub(crate) fn kind(frame: &Value) -> String {
+    frame["type"].as_str().map_or_else(|| frame["type"].to_string(), str::to_owned)
+}
+
+impl Client {
+    pub(crate) async fn send(&self, frame: Value) {
+        self.event(Event::Text(frame.to_string())).await;
+    }
+
+    pub(crate) async fn event(&self, event: Event) {
+        self.to_server.send(event).await.unwrap();
+    }
+
+    pub(crate) async fn say(&self, id: &str, dest: &str, text: &str) {
+        self.send(json!({"type":"msg","id":id,"dest":dest,"data":{"text":text}})).await;
+    }
+
+    /// The next frame, whatever it is.
+    pub(crate) async fn next(&mut self) -> Value {
+        match self.receive().await {
+            Out::Frame(frame) => {
+                let frame: Value = serde_json::from_slice(frame.as_json()).unwrap();
+                self.seen.push(frame.clone());
+                frame
+            }
+            Out::Closed(code) => panic!("closed with {code} after {:?}", self.seen.last()),
+        }
+    }
+
+    async fn receive(&mut self) -> Out {
+        let received = tokio::time::timeout(DEADLINE, self.from_server.recv()).await;
+        received
+            .unwrap_or_else(|_| panic!("nothing came after {:?}", self.seen.last()))
+            .expect("the session is gone")
+    }
+
+    /// The next frame of a type; others before it are passed over.
+    pub(crate) async fn expect(&mut self, wanted: &str) -> Value {
+        loop {
+            let frame = self.next().await;
+            if kind(&frame) == wanted {
+                return frame;
+            }
+        }
+    }
+
+    /// The close code, when the session is ended by the server.
+    pub(crate) async fn closed(&mut self) -> u16 {
+        loop {
+            if let Out::Closed(code) = self.receive().await {
+                return code;
+            }
+        }
+    }
+
+    /// Waits for so many log entries of a conversation; returns their numbers and texts.
+    pub(crate) async fn entries(&mut self, count: usize) -> Vec<(u64, String)> {
+        let mut entries = Vec::new();
+        while entries.len() < count {
+            let frame = self.expect("msg").await;
+            entries
+                .push((frame["seq"].as_u64().unwrap(), frame["data"]["text"].as_str().unwrap().to_owned()));
+        }
+        entries
+    }
+
+    /// The token of its 1000 frame.
+    pub(crate) fn next_token(&self) -> Value {
+        let ready = self.seen.iter().find(|frame| kind(frame) == "1000");
+        ready.expect("not signed in")["data"]["token"].clone()
+    }
+
+    /// Lets the socket take more frames.
+    pub(crate) fn allow(&self, frames: usize) {
+        self.allowed.add_permits(frames);
+    }
+
+    /// Ends it as a lost connection does.
+    pub(crate) fn vanish(self) {}
+}
+
+struct Pipe {
+    from_client: mpsc::Receiver<Event>,
+    to_client: mpsc::Sender<Out>,
+    allowed: Arc<Semaphore>,
+    queue: VecDeque<Frame>,
+    bytes: usize,
+    progress: Instant,
+    heard: Instant,
+}
+
+impl Transport for Pipe {
+    fn feed(&mut self, frame: Frame) {
+        self.bytes += frame.len();
+        self.queue.push_back(frame);
+    }
+
+    fn backlog(&self) -> usize {
+        self.bytes
+    }
+
+    fn last_progress(&self) -> Instant {
+        self.progress
+    }
+
+    fn last_heard(&self) -> Instant {
+        self.heard
+    }
+
+    fn ping(&mut self) {}
+
+    async fn drive(&mut self, read: bool) -> Event {
+        let had = !self.queue.is_empty();
+        loop {
+            if self.queue.is_empty() && had {
+                return Event::Drained;
+            }
+            tokio::select! {
+                biased;
+                event = self.from_client.recv(), if read => {
+                    self.heard = Instant::now();
+                    return event.unwrap_or(Event::Closed);
+                }
+                permit = self.allowed.acquire(), if !self.queue.is_empty() => {
+                    permit.unwrap().forget();
+                    let Some(frame) = self.queue.pop_front() else { continue };
+                    self.bytes -= frame.len();
+                    self.progress = Instant::now();
+                    if self.to_client.try_send(Out::Frame(frame)).is_err() {
+                        return Event::Closed;
+                    }
+                }
+                () = self.to_client.closed() => return Event::Closed,
+            }
+        }
+    }
+
+    async fn close(&mut self, code: u16, _reason: &str) {
+        for frame in self.queue.drain(..) {
+            let _ = self.to_client.try_send(Out::Frame(frame));
+        }
+        let _ = self.to_client.try_send(Out::Closed(code));
+    }
+}
