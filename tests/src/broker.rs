@@ -95,6 +95,20 @@ impl Mosquitto {
         (!self.anonymous).then_some((USER, PASSWORD))
     }
 
+    /// Waits until this filter was subscribed to so many times, as the broker's log says.
+    ///
+    /// # Errors
+    /// When it was not within 30 s.
+    pub async fn expect_subscriptions(&self, filter: &str, count: usize) -> Result<()> {
+        let subscribed = format!("\t{filter} (QoS ");
+        eventually(&format!("{count} subscriptions to {filter}"), async || {
+            let lines = self.process.output();
+            let found = lines.iter().filter(|line| line.contains(&subscribed)).count();
+            Ok((found >= count).then_some(()))
+        })
+        .await
+    }
+
     /// Ends it with SIGKILL: what it had not written is lost.
     ///
     /// # Errors

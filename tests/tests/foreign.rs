@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 async fn app_on(broker: &Mosquitto) -> Result<(App, User)> {
     let app = App::builder().broker(&broker.url()).start().await?;
+    // What was published before the first subscription would be nobody's.
+    broker.expect_subscriptions("public/msgs", 1).await?;
     let ann = app.member("Ann").await?;
     Ok((app, ann))
 }
@@ -121,6 +123,7 @@ async fn a_retained_message_from_before_is_not_news() -> Result<()> {
 async fn two_installations_on_one_broker_do_not_feed_each_other() -> Result<()> {
     let broker = Mosquitto::start().await?;
     let ((_one, mut ann), (_other, mut bob)) = (app_on(&broker).await?, app_on(&broker).await?);
+    broker.expect_subscriptions("public/msgs", 2).await?;
     ann.say("public", "said in the one").await?;
     bob.say("public", "said in the other").await?;
     publish(&broker, "public/msgs", "said to both").await?;

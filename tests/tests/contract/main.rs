@@ -3,6 +3,7 @@
 //! Every test starts a server of its own: nothing that one does can hide or cause a failure of another.
 
 mod closing;
+mod documents;
 mod errors;
 mod frames;
 mod hello;
