@@ -84,9 +84,11 @@ async fn what_is_forged_or_no_message_disturbs_nobody() -> Result<()> {
     assert_eq!(texts(&mut ann, "public").await?, ["the only good one"]);
     assert_eq!(ann.seen_of("typing"), Vec::<Value>::new());
     let metrics = app.get("/metrics").await?.body;
-    let refused = metrics.lines().filter(|line| !line.starts_with('#') && line.contains("refused"));
-    let refused: f64 = refused.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum();
-    assert!(refused >= 4.0, "refused payloads are counted:\n{metrics}");
+    for (result, least) in [("forged", 4), ("malformed", 2), ("too_long", 1), ("not_text", 1)] {
+        let name = format!("mqttchat_ingest_total{{result=\"{result}\"}} ");
+        let counted = metrics.lines().find_map(|line| line.strip_prefix(&name)?.parse::<u64>().ok());
+        assert!(counted >= Some(least), "{result} is counted {counted:?} times:\n{metrics}");
+    }
     Ok(())
 }
 
