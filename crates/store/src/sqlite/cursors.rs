@@ -47,6 +47,9 @@ const SUMMARIES: &str = concat!(
      ORDER BY page.dest"
 );
 
+#[cfg(test)]
+pub(super) const QUESTIONS: &[&str] = &[UNDELIVERED, SUMMARIES];
+
 impl Sqlite {
     pub(crate) async fn set_delivered(
         &self,

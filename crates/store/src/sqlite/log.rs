@@ -10,6 +10,9 @@ use super::mark::{meta, set_meta};
 use super::rows::{ENTRY_BY_ID, entry, entry_columns, entry_with_conversation};
 use crate::StoreError;
 
+const HEAD: &str = "
+    SELECT coalesce(max(seq), 0) FROM entries WHERE conversation = (SELECT id FROM conversations WHERE key = ?1)";
+
 const AFTER: &str = concat!(
     "SELECT ",
     entry_columns!(),
@@ -34,15 +37,15 @@ const UNCONFIRMED: &str = concat!(
      ORDER BY e.position LIMIT ?3"
 );
 
+#[cfg(test)]
+pub(super) const QUESTIONS: &[&str] = &[HEAD, AFTER, BEFORE, UNCONFIRMED, ENTRY_BY_ID];
+
 impl Sqlite {
     pub(crate) async fn heads(&self, conversations: &[Conversation]) -> Result<Vec<u64>, StoreError> {
         let keys: Vec<String> = conversations.iter().map(ToString::to_string).collect();
         self.readers
             .read(move |connection| {
-                let mut statement = connection.prepare_cached(
-                    "SELECT coalesce(max(seq), 0) FROM entries
-                     WHERE conversation = (SELECT id FROM conversations WHERE key = ?1)",
-                )?;
+                let mut statement = connection.prepare_cached(HEAD)?;
                 keys.iter().map(|key| Ok(unsigned(statement.query_row([key], |row| row.get(0))?))).collect()
             })
             .await

@@ -34,6 +34,7 @@ pub(super) const MARK_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Mark {
     file: File,
     log_id: Box<str>,
+    identity: String,
     position: u64,
     written_position: u64,
     written: Instant,
@@ -48,14 +49,25 @@ impl Mark {
         let marked = read(&path).map_err(|error| StoreError::file(&path, &error))?;
         let (log_id, position) =
             settle_log_id(connection, &identity, marked).map_err(|fault| fault.while_opening(&database))?;
-        let mut mark =
-            Self { file, log_id: log_id.into(), position, written_position: 0, written: Instant::now() };
+        let mut mark = Self {
+            file,
+            log_id: log_id.into(),
+            identity,
+            position,
+            written_position: 0,
+            written: Instant::now(),
+        };
         mark.write().map_err(|error| StoreError::file(&path, &error))?;
         Ok(mark)
     }
 
     pub(super) fn log_id(&self) -> &str {
         &self.log_id
+    }
+
+    /// Whether a path still leads to the database file that was opened.
+    pub(super) fn is_of(&self, database: &Path) -> bool {
+        file_identity(database).is_ok_and(|identity| identity == self.identity)
     }
 
     /// Notes the last committed position; writes it when the last time is long enough ago.

@@ -24,6 +24,8 @@ mod migrations;
 mod presence;
 mod reader;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod users;
 mod writer;
 

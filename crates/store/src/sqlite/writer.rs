@@ -240,6 +240,10 @@ impl Thread {
     /// One transaction; says whether it changed anything.
     fn try_commit(&mut self, writes: &mut [Box<dyn Write>]) -> Result<bool, Fault> {
         if self.connection.is_none() {
+            // Looked at first: beside another file, SQLite would take the log of this one for its own.
+            if self.path.exists() && !self.mark.is_of(&self.path) {
+                return Err(Fault::Replaced);
+            }
             self.adopt(connection::reopen(&self.path)?)?;
         }
         let Some(connection) = &mut self.connection else { return Err(Fault::Replaced) };
