@@ -122,6 +122,7 @@ function leave() {
   chat.leave();
   identity.leave();
   ofThisTab.remove("active");
+  composer.forget();
   shell.hide();
   welcome.show(identity.lastName);
 }

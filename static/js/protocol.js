@@ -64,8 +64,8 @@ export const DEFAULT_LIMITS = { text: 4096, frame: 65536, history: 200, resume: 
 
 const USER_ID = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 const NAME_LENGTH = 64;
-/** Control characters, bidi marks and overrides, zero-width characters. */
-const INVISIBLE = /[\p{Cc}\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\p{Cs}]/u;
+/** Control characters, bidi marks and overrides, zero-width and filling characters. */
+const INVISIBLE = /[\p{Cc}\p{Cs}\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\u{e0000}-\u{e0fff}]/u;
 
 /**
  * A text message as a frame, or null for what is no frame at all: a client ignores what it does not know.

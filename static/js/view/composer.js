@@ -40,6 +40,12 @@ export class ComposerView {
     if (window.matchMedia("(pointer: fine)").matches) this.input.focus({ preventScroll: true });
   }
 
+  /** Nobody is signed in any more: what was being written is nobody else's business. */
+  forget() {
+    for (const key of this.box.keys("draft.")) this.box.remove(key);
+    this.input.value = "";
+  }
+
   #switch() {
     const dest = this.store.active;
     if (this.#dest !== dest) {

@@ -7,34 +7,28 @@
 import { dayLabel, presenceLine } from "../format.js";
 import { outcome } from "../notes.js";
 import { rowsOf } from "../rows.js";
+import { LogWindow } from "../window.js";
 import { arrange, byId, coalesced, copyOf, part, setText } from "./dom.js";
 import { newMessage, showMessage } from "./message.js";
 
-const ROWS_AT_MOST = 400;
-const FIRST_ROWS = 60;
-const STEP = 60;
 /** This close to an end, more is brought, in pixels. */
 const NEAR = 700;
 /** This close to the bottom counts as being there. */
 const AT_BOTTOM = 48;
-/** Entries kept in memory while one is at the end. */
-const KEEP = 1000;
-
 /**
  * @typedef {import("../conversation.js").Conversation} Conversation
  * @typedef {import("../rows.js").Row} Row
- * @typedef {{ from: number, to: number, follow: boolean, anchor: Anchor | null }} Window  First and last seq shown.
- * @typedef {{ key: string, offset: number }} Anchor  A row and where it stood in the view.
+ * @typedef {import("../window.js").Anchor} Anchor
  */
 
 export class TimelineView {
   /** @type {Map<string, { element: HTMLElement, seen: string, data: unknown }>} */
   #rows = new Map();
-  /** Where one was in each conversation. @type {Map<string, Window>} */
-  #windows = new Map();
-  #dest = "";
-  /** @type {Window} */
-  #window = { from: 0, to: 0, follow: true, anchor: null };
+  /** Where one was in each conversation. @type {WeakMap<Conversation, LogWindow>} */
+  #windows = new WeakMap();
+  /** @type {Conversation | null} */
+  #shown = null;
+  #window = new LogWindow();
 
   /**
    * @param {import("../store.js").Store} store
@@ -64,7 +58,7 @@ export class TimelineView {
 
   /** Whether the newest message is in view. */
   get atEnd() {
-    return this.#window.follow && this.#dest === this.store.active;
+    return this.#window.follow && this.#shown === this.store.current;
   }
 
   /** Goes to the newest message. */
@@ -74,14 +68,16 @@ export class TimelineView {
     if (this.scroller.contains(document.activeElement) || document.activeElement === document.body) this.scroller.focus({ preventScroll: true });
   }
 
-  update() {
+  /** @param {boolean} [moved]  Whether the window was moved over what was there before: nothing to be read aloud. */
+  update(moved = false) {
     const { store } = this;
     if (store.me === null || this.scroller.clientHeight === 0) return;
     const conversation = store.current;
-    const switched = this.#dest !== conversation.dest;
-    if (switched) this.#switch(conversation.dest);
+    const switched = this.#shown !== conversation;
+    if (switched) this.#switch(conversation);
+    if (switched || moved || conversation.joining || conversation.loading) this.#hush();
     const anchor = switched ? this.#window.anchor : this.#anchor();
-    this.#place(conversation);
+    this.#window.place(conversation.log);
     const { from, to, follow } = this.#window;
     const pending = to === conversation.log.last ? this.outbox.of(conversation.dest) : [];
     this.#render(rowsOf(conversation, { me: store.me, from, to, pending }), conversation);
@@ -93,42 +89,24 @@ export class TimelineView {
     this.#extend();
   }
 
-  /** @param {string} dest */
-  #switch(dest) {
-    this.#windows.set(this.#dest, this.#window);
-    this.#window = this.#windows.get(dest) ?? { from: 0, to: 0, follow: true, anchor: null };
-    this.#dest = dest;
+  /** A screen reader is to hear what is said from now on, not the past. */
+  #hush() {
+    clearTimeout(this.#hushed);
+    this.scroller.setAttribute("aria-live", "off");
+    this.#hushed = setTimeout(() => this.scroller.setAttribute("aria-live", "polite"), 400);
+  }
+
+  /** @type {any} */
+  #hushed = null;
+
+  /** @param {Conversation} conversation */
+  #switch(conversation) {
+    this.#shown = conversation;
+    this.#window = this.#windows.get(conversation) ?? new LogWindow();
+    this.#windows.set(conversation, this.#window);
     this.#rows.clear();
     this.list.replaceChildren();
   }
-
-  /** Fits the window to what the log holds now. @param {Conversation} conversation */
-  #place({ log }) {
-    const window = this.#window;
-    if (log.size === 0) {
-      window.from = window.to = 0;
-      window.follow = true;
-      return;
-    }
-    if (window.follow && log.size > 2 * KEEP) log.trim(KEEP);
-    const lost = window.to === 0 || window.to < log.first || window.from > log.last;
-    if (lost) {
-      window.follow = true;
-      window.from = log.last - FIRST_ROWS + 1;
-    }
-    if (window.follow) {
-      if (window.to < log.last - ROWS_AT_MOST) window.from = log.last - FIRST_ROWS + 1;
-      window.to = log.last;
-      window.from = Math.max(window.from, window.to - ROWS_AT_MOST + 1);
-    } else if (window.to >= this.#knownLast) {
-      window.to = Math.min(log.last, window.from + ROWS_AT_MOST - 1);
-    }
-    window.from = Math.max(window.from, log.first);
-    this.#knownLast = log.last;
-  }
-
-  /** The newest entry at the last look: the window grows with the log only if it ended there. */
-  #knownLast = 0;
 
   /** @param {Row[]} rows @param {Conversation} conversation */
   #render(rows, conversation) {
@@ -209,11 +187,10 @@ export class TimelineView {
   }
 
   #scrolled() {
-    if (this.#dest !== this.store.active) return;
-    const { log } = this.store.current;
+    if (this.#shown !== this.store.current) return;
     const { scroller } = this;
     const below = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
-    this.#window.follow = below <= AT_BOTTOM && this.#window.to >= log.last;
+    this.#window.follow = below <= AT_BOTTOM && this.#window.atTail;
     this.#window.anchor = this.#window.follow ? null : this.#anchor();
     this.#buttons();
     this.on.moved();
@@ -227,35 +204,21 @@ export class TimelineView {
     const window = this.#window;
     if (log.size === 0) return;
     if (scroller.scrollTop < NEAR) {
-      if (window.from > log.first) {
-        const count = Math.min(STEP, window.from - log.first);
-        window.from -= count;
-        const to = Math.min(window.to, window.from + ROWS_AT_MOST - 1);
-        if (to < window.to) window.follow = false;
-        window.to = to;
-        this.update();
-        return;
-      }
+      if (window.up(log)) return this.update(true);
       if (!log.atStart && !loadingFailed) void this.on.older(this.store.current);
     }
     const below = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
-    if (below < NEAR && window.to < log.last) {
-      window.to = Math.min(log.last, window.to + STEP);
-      window.from = Math.max(window.from, window.to - ROWS_AT_MOST + 1);
-      this.update();
-    }
+    if (below < NEAR && window.down(log)) this.update(true);
   }
 
   #older() {
     const { log } = this.store.current;
-    if (this.#window.from > log.first) {
-      this.#window.from = Math.max(log.first, this.#window.from - STEP);
-      this.update();
-    } else void this.on.older(this.store.current);
+    if (this.#window.up(log)) this.update(true);
+    else void this.on.older(this.store.current);
   }
 
   #resized() {
-    if (this.#dest === "") this.update();
+    if (this.#shown !== this.store.current) this.update();
     else if (this.#window.follow) this.scroller.scrollTop = this.scroller.scrollHeight;
   }
 
