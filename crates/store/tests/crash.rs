@@ -2,7 +2,8 @@
 //!
 //! Each test runs itself again as a child process, which appends until it is stopped.
 
-#[allow(dead_code, unused_imports, unused_macros, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 mod suite;
 
 use std::io::{BufRead, BufReader, Write};

@@ -1,5 +1,7 @@
 //! The behaviour suite on SQLite.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 mod suite;
 
 use mqttchat_store::StoreOptions;

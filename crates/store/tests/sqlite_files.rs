@@ -1,6 +1,7 @@
 //! The files of a SQLite store: what belongs together, who may open it, and whether it is still the same log.
 
-#[allow(dead_code, unused_imports, unused_macros, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 mod suite;
 
 use std::fs;
