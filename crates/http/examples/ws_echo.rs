@@ -7,12 +7,12 @@
 use std::convert::Infallible;
 use std::error::Error;
 
+use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
-use hyper::{Request, Response};
 use mqttchat_http::ws::{Kind, Message, MessageLimits, Step, WebSocket, frame};
-use mqttchat_http::{Connection, ListenOptions, Listener, Problem, upgrade};
+use mqttchat_http::{Connection, ListenOptions, Listener, upgrade};
 
 /// The largest message, in bytes: what the test suite's performance cases send.
 const LIMITS: MessageLimits = MessageLimits { text: 16 << 20, binary: 16 << 20 };
@@ -39,13 +39,13 @@ fn answer(mut request: Request<Incoming>) -> warp::reply::Response {
     match upgrade(request.method(), request.headers(), pending) {
         Ok((response, upgraded)) => {
             tokio::spawn(async move {
-                if let Ok((stream, early)) = upgraded.await {
+                if let Ok((stream, early)) = upgraded.finish().await {
                     echo(WebSocket::new(stream, early, LIMITS)).await;
                 }
             });
             response
         }
-        Err(problem) => Response::from(Problem::into_response(problem)),
+        Err(problem) => problem.into_response(),
     }
 }
 

@@ -5,13 +5,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::bridge::{Bridge, Peer};
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response};
 use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::PrometheusHandle;
+use mqttchat_bridge::{Bridge, Peer};
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::filters::path::FullPath;
@@ -179,7 +179,7 @@ impl SocketRequest {
         let (response, upgraded) = upgrade(&self.method, &self.headers, self.pending)?;
         let (bridge, frame_limit) = (bridge.clone(), options.frame_limit);
         tokio::spawn(async move {
-            match upgraded.await {
+            match upgraded.finish().await {
                 Ok((stream, early)) => {
                     let session = async move {
                         let transport = WsTransport::new(stream, early, frame_limit);

@@ -1,6 +1,6 @@
 //! `/healthz`: the process lives. `/readyz`: it can do its work, or what it lacks.
 
-use crate::bridge::Status;
+use mqttchat_bridge::Status;
 use serde_json::{Value, json};
 use warp::http::StatusCode;
 

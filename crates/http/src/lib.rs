@@ -8,7 +8,6 @@
 
 mod app;
 mod assets;
-pub mod bridge;
 mod connection;
 mod headers;
 mod health;
@@ -29,4 +28,4 @@ pub use listen::{ListenOptions, Listener, Remote};
 pub use origin::{Origin, Origins};
 pub use problem::Problem;
 pub use quota::{Full, Permit, Quota, QuotaLimits};
-pub use upgrade::{SUBPROTOCOL, UpgradeError, upgrade};
+pub use upgrade::{SUBPROTOCOL, UpgradeError, Upgrading, upgrade};

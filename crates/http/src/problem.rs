@@ -12,6 +12,12 @@ pub(crate) type Reply = warp::reply::Response;
 #[derive(Clone, Debug)]
 pub struct Problem {
     status: StatusCode,
+    /// Boxed, since problems travel as the rare side of a `Result`.
+    content: Box<Content>,
+}
+
+#[derive(Clone, Debug)]
+struct Content {
     detail: String,
     members: Map<String, Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -20,7 +26,8 @@ pub struct Problem {
 impl Problem {
     /// A problem with its sentence.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), members: Map::new(), headers: Vec::new() }
+        let content = Content { detail: detail.into(), members: Map::new(), headers: Vec::new() };
+        Self { status, content: Box::new(content) }
     }
 
     /// The status that it will be answered with.
@@ -32,28 +39,29 @@ impl Problem {
     /// Adds an extension member (RFC 9457 §3.2).
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.members.insert(name.to_owned(), value.into());
+        self.content.members.insert(name.to_owned(), value.into());
         self
     }
 
     /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.headers.push((name, HeaderValue::from_static(value)));
+        self.content.headers.push((name, HeaderValue::from_static(value)));
         self
     }
 
     /// The response that says it.
     #[must_use]
     pub fn into_response(self) -> Reply {
+        let content = *self.content;
         let mut body = Map::new();
         body.insert("type".to_owned(), "about:blank".into());
         body.insert("title".to_owned(), self.status.canonical_reason().unwrap_or("Error").into());
         body.insert("status".to_owned(), self.status.as_u16().into());
-        body.insert("detail".to_owned(), self.detail.into());
-        body.extend(self.members);
+        body.insert("detail".to_owned(), content.detail.into());
+        body.extend(content.members);
         let mut response = json(self.status, "application/problem+json", &Value::Object(body));
-        for (name, value) in self.headers {
+        for (name, value) in content.headers {
             response.headers_mut().insert(name, value);
         }
         response

@@ -1,7 +1,5 @@
 //! From an HTTP request to a WebSocket (RFC 6455 §4.2), by hand: hyper gives back the very socket, without a layer.
 
-use std::future::Future;
-
 use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -29,8 +27,23 @@ pub enum UpgradeError {
     Foreign,
 }
 
-/// Checks an opening handshake. Returns the 101 response, and a future of the socket with what was read behind the
-/// request; it is ready when the response is written, and is to be awaited in another task.
+/// An upgrade that is agreed upon.
+#[derive(Debug)]
+pub struct Upgrading(OnUpgrade);
+
+impl Upgrading {
+    /// Waits until the response is written; to be awaited in another task. Returns the socket, and what was read
+    /// behind the request.
+    ///
+    /// # Errors
+    /// [`UpgradeError`] when the client left before.
+    pub async fn finish(self) -> Result<(Connection, Bytes), UpgradeError> {
+        let parts = self.0.await?.downcast::<TokioIo<Connection>>().map_err(|_| UpgradeError::Foreign)?;
+        Ok((parts.io.into_inner().upgraded(), parts.read_buf))
+    }
+}
+
+/// Checks an opening handshake. Returns the 101 response, and the upgrade that follows it.
 ///
 /// # Errors
 /// 405 for another method than GET, 426 for a request that doesn't ask for WebSocket version 13, 400 for a bad key.
@@ -38,8 +51,7 @@ pub fn upgrade(
     method: &Method,
     headers: &HeaderMap,
     pending: Option<OnUpgrade>,
-) -> Result<(Reply, impl Future<Output = Result<(Connection, Bytes), UpgradeError>> + Send + use<>), Problem>
-{
+) -> Result<(Reply, Upgrading), Problem> {
     if *method != Method::GET {
         return Err(method_not_allowed("GET"));
     }
@@ -69,10 +81,7 @@ pub fn upgrade(
     if has_token(headers, &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
         answer.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     }
-    Ok((response, async move {
-        let parts = pending.await?.downcast::<TokioIo<Connection>>().map_err(|_| UpgradeError::Foreign)?;
-        Ok((parts.io.into_inner().upgraded(), parts.read_buf))
-    }))
+    Ok((response, Upgrading(pending)))
 }
 
 /// Whether a comma-separated header has this token, in any case.

@@ -1,2 +1,129 @@
-//! placeholder of the skeleton
-fn main() {}
+//! The command `mqttchat`.
+
+mod announce;
+mod stop;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use mqttchat::{
+    Cli, Command, Config, DEFAULT_CONFIG, Layers, Server, StartError, files, healthcheck, telemetry,
+};
+
+/// The status for a wrong setting, and for a server that can't start.
+const REFUSED: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            return answer(&error.render().to_string());
+        }
+        Err(error) => return refused(&one_line(&error)),
+    };
+    match run(&cli) {
+        Ok(code) => code,
+        Err(error) => refused(&format!("{error:#}")),
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    match &cli.command {
+        Some(Command::DefaultConfig) => return Ok(answer(DEFAULT_CONFIG)),
+        Some(Command::Version) => return Ok(answer(&format!("mqttchat {}\n", env!("CARGO_PKG_VERSION")))),
+        _ => {}
+    }
+    let layers = Layers::read(&cli.flags, variables()).map_err(StartError::from)?;
+    let config = Config::check(&layers, data_home().as_deref()).map_err(StartError::from)?;
+    match &cli.command {
+        Some(Command::CheckConfig) => {
+            for warning in layers.warnings() {
+                complain(warning);
+            }
+            Ok(answer("the settings are good\n"))
+        }
+        Some(Command::Healthcheck { url }) => {
+            let url = url.clone().unwrap_or_else(|| healthcheck::url_of(config.listen));
+            Ok(healthcheck::ask(&url).map_or_else(
+                |error| {
+                    complain(&format!("{error:#}"));
+                    ExitCode::FAILURE
+                },
+                |()| ExitCode::SUCCESS,
+            ))
+        }
+        _ => serve(config, layers.warnings()),
+    }
+}
+
+fn serve(config: Config, warnings: &[String]) -> anyhow::Result<ExitCode> {
+    telemetry::log_to_stderr(&config.log);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    files::raise_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        let stop = stop::Stop::on_signals()?;
+        let (data, lan) = (config.data.clone(), config.lan);
+        let server = Server::bind(config).await?;
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), data = %data.display(), url = server.url(), "started");
+        say(&announce::ready(&server, lan))?;
+        server.run(stop.asked()).await;
+        anyhow::Ok(())
+    });
+    // What still runs on blocking threads has nothing to keep.
+    runtime.shutdown_background();
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+/// Variables whose name and value are text.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// Where this user keeps data (XDG Base Directory Specification; a relative path there is to be ignored).
+fn data_home() -> Option<PathBuf> {
+    let directory = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    directory("XDG_DATA_HOME").or_else(|| Some(directory("HOME")?.join(".local/share")))
+}
+
+/// Writes to standard output at once, whatever is behind it.
+fn say(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+/// Writes all that a command has to say, and gives its status.
+fn answer(text: &str) -> ExitCode {
+    if say(text).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Writes one line to standard error; there is nowhere to report that this failed.
+fn complain(sentence: &str) {
+    let _ = writeln!(io::stderr(), "mqttchat: {sentence}");
+}
+
+fn refused(sentence: &str) -> ExitCode {
+    complain(&sentence.replace('\n', " "));
+    ExitCode::from(REFUSED)
+}
+
+/// What is wrong with the command line, and the hint, without the usage that clap prints below.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let paragraphs: Vec<&str> = text
+        .split("\n\n")
+        .filter(|paragraph| {
+            !paragraph.starts_with("Usage:") && !paragraph.starts_with("For more information")
+        })
+        .map(str::trim)
+        .collect();
+    let line = paragraphs.join("; ").replace('\n', " ");
+    line.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -128,19 +128,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Writes what is queued and, with `read`, reads, until there is something to tell. Pings are answered on the way;
     /// a close frame or a violation is answered with a close frame, given 2 s to leave. Cancel safe.
     pub async fn step(&mut self, read: bool) -> Step {
-        loop {
-            if self.state == State::Open
-                && let Some(step) = poll_fn(|cx| self.poll_open(cx, read)).await
-            {
-                return step;
-            }
-            if let State::Leaving { why, until } = self.state {
-                // Boxed: it happens once in a session's life, and would make every session's task larger.
-                let _ = Box::pin(tokio::time::timeout_at(until.into(), self.goodbye(why))).await;
-            }
-            self.shut();
-            return Step::Closed;
+        if self.state == State::Open
+            && let Some(step) = poll_fn(|cx| self.poll_open(cx, read)).await
+        {
+            return step;
         }
+        if let State::Leaving { why, until } = self.state {
+            // Boxed: it happens once in a session's life, and would make every session's task larger.
+            let _ = Box::pin(tokio::time::timeout_at(until.into(), self.goodbye(why))).await;
+        }
+        self.shut();
+        Step::Closed
     }
 
     /// Writes what is queued, says goodbye and waits up to 2 s for the client's answer. Nothing can be done with the

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use crate::bridge::{Event, Transport};
 use bytes::Bytes;
+use mqttchat_bridge::{Event, Transport};
 use mqttchat_protocol::Frame;
 use tokio::io::{AsyncRead, AsyncWrite};
 

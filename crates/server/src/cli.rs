@@ -1,0 +1,104 @@
+//! The command line: flags, and the commands beside serving.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Value;
+
+/// A chat server that speaks MQTT, in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "mqttchat", version, about, max_term_width = 100)]
+#[command(
+    after_help = "Every setting can also be given as a variable (MQTTCHAT_PORT, MQTTCHAT_LIMITS__TEXT) or in the \
+    file of --config; a flag wins over a variable, and a variable over the file."
+)]
+pub struct Cli {
+    /// What to do; without it the server runs.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The settings.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+/// What the program can do beside serving.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Print the configuration file with every setting at its default
+    DefaultConfig,
+    /// Check the settings without starting anything
+    CheckConfig,
+    /// Ask a running server whether it is alive; exit status 0 if it is, 1 if not
+    Healthcheck {
+        /// Address to ask [default: /healthz of the server with these settings on this machine]
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+    },
+    /// Print the version
+    Version,
+}
+
+/// Flags as they were written; they are checked together with variables and file.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Flags {
+    /// TOML file with settings
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Port of the page; 0 picks a free one [default: 9091]
+    #[arg(long, global = true, value_name = "PORT", allow_negative_numbers = true)]
+    port: Option<String>,
+    /// Address to listen on [default: 127.0.0.1]
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    bind: Option<String>,
+    /// Let the local network in: listen on all interfaces, print the address and a QR code
+    #[arg(long, global = true)]
+    lan: bool,
+    /// MQTT broker, as mqtt://user:password@host:1883 [default: an embedded one]
+    #[arg(long, global = true, value_name = "URL")]
+    broker: Option<String>,
+    /// Open the embedded broker to devices at this address, such as 0.0.0.0:1883
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    broker_listen: Option<String>,
+    /// Let devices in without a login
+    #[arg(long, global = true)]
+    broker_anonymous: bool,
+    /// Configuration of the embedded broker, in rumqttd's format [default: compiled in]
+    #[arg(long, global = true, value_name = "FILE")]
+    broker_config: Option<String>,
+    /// Directory of the database and the secrets [default: ~/.local/share/mqttchat]
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<String>,
+    /// Serve the page from this directory while working on it
+    #[arg(long = "static", global = true, value_name = "DIR")]
+    page: Option<String>,
+    /// How log lines look: human or json [default: human]
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// What is logged: error, warn, info, debug, trace, or directives as RUST_LOG has them [default: info]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+impl Flags {
+    /// The flags that were given, by the key of their setting.
+    pub(crate) fn values(&self) -> Vec<(&'static str, Value)> {
+        let texts = [
+            ("port", &self.port),
+            ("bind", &self.bind),
+            ("broker", &self.broker),
+            ("broker_listen", &self.broker_listen),
+            ("broker_config", &self.broker_config),
+            ("data", &self.data),
+            ("static", &self.page),
+            ("log_format", &self.log_format),
+            ("log_level", &self.log_level),
+        ];
+        let switches = [("lan", self.lan), ("broker_anonymous", self.broker_anonymous)];
+        texts
+            .into_iter()
+            .filter_map(|(key, text)| Some((key, Value::Text(text.clone()?))))
+            .chain(switches.into_iter().filter(|(_, on)| *on).map(|(key, on)| (key, Value::Bool(on))))
+            .collect()
+    }
+}

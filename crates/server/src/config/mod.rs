@@ -1,0 +1,16 @@
+//! Settings: read raw from flags, variables and a file, then checked once.
+
+mod broker;
+mod checked;
+mod default;
+mod error;
+mod file;
+mod keys;
+mod layers;
+mod variables;
+
+pub use broker::{BrokerChoice, BrokerUrl, Devices};
+pub use checked::{Config, LogFormat, LogOptions};
+pub use default::DEFAULT_CONFIG;
+pub use error::ConfigError;
+pub use layers::{Layers, Source, Value};

@@ -1,0 +1,67 @@
+//! Why a server can't start: each one sentence, for whoever starts it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use mqttchat_bridge::BridgeError;
+#[cfg(feature = "embedded-broker")]
+use mqttchat_broker::BrokerError;
+use mqttchat_store::StoreError;
+
+use crate::config::ConfigError;
+
+/// Why a server can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The page can't be served where it should.
+    #[error("can't listen on {address}: {}", listen_reason(.source))]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The database can't be used.
+    #[error("can't use the data directory {}: {source}", data.display())]
+    Store {
+        /// The data directory.
+        data: PathBuf,
+        /// What is wrong with it.
+        source: StoreError,
+    },
+    /// A file in the data directory can't be made or read.
+    #[error("can't use {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The embedded broker can't be started.
+    #[cfg(feature = "embedded-broker")]
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// There is no broker to be started.
+    #[error("this build has no embedded broker: name one with --broker mqtt://host:port")]
+    NoBroker,
+    /// The bridge can't be started.
+    #[error("can't start: {0}")]
+    Bridge(#[from] BridgeError),
+}
+
+fn listen_reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "the port is in use; choose another with --port, or 0 for any that is free".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => "this machine doesn't have that address".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "this user may not use that port; those from 1024 on are free to all".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}

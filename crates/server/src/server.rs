@@ -1,0 +1,159 @@
+//! A whole server: bound, run until stopped, stopped in good order.
+
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use mqttchat_bridge::{Bridge, BridgeOptions, MqttOptions};
+use mqttchat_http::{Assets, Hosts, HttpOptions, ListenOptions, Listener, Origins};
+use mqttchat_store::{Store, StoreOptions};
+use tokio::time::{Instant, interval, sleep};
+
+use crate::broker::Broker;
+use crate::config::Config;
+use crate::error::StartError;
+use crate::{files, telemetry};
+
+/// How long the start waits for the broker. The embedded one is there already; an external one may be away, and the
+/// server then starts without it.
+const BROKER_PATIENCE: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// How often histograms are brought together, so that they don't grow between two visits of Prometheus.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// A server that can serve: its port is bound, its store open, its broker there or sought for.
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+    listener: Listener,
+    metrics: PrometheusHandle,
+    store: Store,
+    broker: Broker,
+    bridge: Bridge,
+}
+
+impl Server {
+    /// Starts everything but serving. Clients can connect from here on, and wait until [`Server::run`].
+    ///
+    /// # Errors
+    /// [`StartError`]: the port is taken, the data directory can't be used, the embedded broker can't be started.
+    /// Nothing is left running then. The port comes first, so that a start that fails for it leaves nothing behind.
+    pub async fn bind(config: Config) -> Result<Self, StartError> {
+        let quota = files::within(config.quota, files::connections());
+        let options = ListenOptions { quota, ..ListenOptions::default() };
+        let listener = Listener::bind(config.listen, options)
+            .await
+            .map_err(|source| StartError::Listen { address: config.listen, source })?;
+        let metrics = telemetry::metrics();
+        let store = Store::open(StoreOptions::sqlite(&config.data))
+            .await
+            .map_err(|source| StartError::Store { data: config.data.clone(), source })?;
+        let broker = match Broker::start(&config).await {
+            Ok(broker) => broker,
+            Err(error) => {
+                store.close().await;
+                return Err(error);
+            }
+        };
+        let bridge = match Bridge::start(store.clone(), bridge_options(&config, broker.mqtt())).await {
+            Ok(bridge) => bridge,
+            Err(error) => {
+                broker.stop().await;
+                store.close().await;
+                return Err(error.into());
+            }
+        };
+        let server = Self { config, listener, metrics, store, broker, bridge };
+        server.wait_for_broker().await;
+        if quota != server.config.quota {
+            tracing::info!(connections = quota.total, "the limit of open files bounds how many can connect");
+        }
+        Ok(server)
+    }
+
+    async fn wait_for_broker(&self) {
+        let deadline = Instant::now() + BROKER_PATIENCE;
+        while let Err(why) = self.bridge.status().broker {
+            if Instant::now() >= deadline {
+                tracing::warn!(
+                    broker = %self.broker.name(),
+                    %why,
+                    "the broker is away: messages are accepted and delivered here, and published when it is back"
+                );
+                return;
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Where the page is served.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.listener.local_addr()
+    }
+
+    /// The address of the page for a browser on this machine.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let address = self.local_addr();
+        let host = match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        format!("http://{}", SocketAddr::new(host, address.port()))
+    }
+
+    /// How devices get in, if they may: the address, and the login unless it needs none.
+    #[must_use]
+    pub fn devices(&self) -> Option<(SocketAddr, Option<(&str, &str)>)> {
+        self.broker.devices()
+    }
+
+    /// Serves until `stop`, then says goodbye to clients, publishes what is left and closes the database.
+    ///
+    /// To be run to its end; dropped, it seems to clients and broker like a crash.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send) {
+        let options = HttpOptions {
+            hosts: Hosts::new(self.config.hosts.iter().cloned().chain(own_name())),
+            origins: Origins::new(self.config.origins.clone()),
+            assets: self.config.page.clone().map_or(Assets::Embedded, Assets::Directory),
+            frame_limit: self.config.limits.frame,
+            metrics: self.metrics.clone(),
+        };
+        let bridge = self.bridge.clone();
+        let app = mqttchat_http::app(self.bridge, options);
+        let upkeep = tokio::spawn(keep_metrics(self.metrics));
+        self.listener
+            .serve(app, async {
+                stop.await;
+                tracing::info!("stopping");
+            })
+            .await;
+        bridge.stop().await;
+        self.broker.stop().await;
+        self.store.close().await;
+        upkeep.abort();
+        tracing::info!("stopped");
+    }
+}
+
+async fn keep_metrics(metrics: PrometheusHandle) {
+    let mut ticks = interval(UPKEEP);
+    loop {
+        ticks.tick().await;
+        metrics.run_upkeep();
+    }
+}
+
+fn bridge_options(config: &Config, mqtt: MqttOptions) -> BridgeOptions {
+    let mqtt =
+        MqttOptions { prefix: config.prefix.clone(), private: config.private, ingest: config.ingest, ..mqtt };
+    BridgeOptions { limits: config.limits.clone(), rates: config.rates, mqtt, ..BridgeOptions::default() }
+}
+
+/// What this machine calls itself.
+fn own_name() -> Option<String> {
+    rustix::system::uname().nodename().to_str().ok().map(str::to_owned)
+}
