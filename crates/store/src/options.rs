@@ -25,6 +25,9 @@ impl StoreOptions {
     /// | `secret` | the master secrets, mode 0600: keep it with the database, and apart from its backups |
     /// | `mqttchat.mark` | how far the log had come: tells an older database put in its place (see [`crate::Store::log_id`]) |
     /// | `mqttchat.lock` | locked while a server runs on the directory |
+    ///
+    /// To put a backup in place, stop the server and remove `mqttchat.db-wal` and `-shm` first: left beside another
+    /// database, SQLite would take them for its own.
     pub fn sqlite(directory: impl Into<PathBuf>) -> Self {
         Self { place: Place::Sqlite(directory.into()), clock: Clock::system() }
     }

@@ -11,8 +11,8 @@
 //!
 //! Either one gives the log a new id: clients are told by a `gap` with `reset` and read it anew. That costs them one
 //! page of history where it wasn't necessary (a directory moved to another machine), and never hides a hole. What no
-//! witness in the same place can see is a snapshot of the whole disk put back; `mqttchat.mark` is there to be removed
-//! or kept from such a snapshot, and an operator who restores one removes the database's row `meta.file`.
+//! witness in the same place can see is a snapshot of the whole disk put back: whoever does that copies the database
+//! file once (`cp mqttchat.db copy && mv copy mqttchat.db`), which makes it another file.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};

@@ -170,6 +170,31 @@ async fn a_database_replaced_while_it_runs_is_not_written_to() {
 }
 
 #[tokio::test]
+async fn readers_dont_wait_for_a_commit() {
+    let (_directory, store) = open().await;
+    say(&store, "1").await.unwrap();
+    let (let_go, held) = std::sync::mpsc::channel::<()>();
+    let (reached, at_it) = tokio::sync::oneshot::channel();
+    let mut reached = Some(reached);
+    let writing = sqlite(&store).writer.write(0, move |batch| {
+        batch.connection().execute("UPDATE conversations SET key = key", [])?;
+        if let Some(reached) = reached.take() {
+            reached.send(()).unwrap();
+        }
+        let _ = held.recv();
+        Ok(())
+    });
+    let reading = async {
+        at_it.await.unwrap();
+        let head = store.head(&Conversation::Public).await;
+        drop(let_go);
+        head
+    };
+    let (written, head) = tokio::join!(writing, reading);
+    assert_eq!((written, head), (Ok(()), Ok(1)));
+}
+
+#[tokio::test]
 async fn the_log_file_starts_over_under_load() {
     let (directory, store) = open().await;
     let text = "x".repeat(100_000);
