@@ -15,6 +15,7 @@ import { RosterView } from "./view/roster.js";
 import { Shell } from "./view/shell.js";
 import { TimelineView } from "./view/timeline.js";
 import { TypingView } from "./view/typing.js";
+import { followViewport } from "./view/viewport.js";
 import { Welcome } from "./view/welcome.js";
 
 const lasting = storageBox(() => window.localStorage);
@@ -84,6 +85,7 @@ window.addEventListener("pageshow", (event) => {
   if (event.persisted) connection.probe();
 });
 
+followViewport();
 begin();
 
 /** Whoever was signed in here goes on, even before the server is reached. */

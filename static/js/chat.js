@@ -20,6 +20,8 @@ import { OwnTyping } from "./typing.js";
 const FIRST_PAGE = 50;
 const ROSTER_PAGE = 200;
 const CONVERSATION_PAGES = 5;
+/** After this long with a server that was away, who comes is new. */
+const RETURNING_MS = 30_000;
 export class Chat {
   /**
    * @param {object} parts
@@ -44,7 +46,7 @@ export class Chat {
     }, clock);
     const { requests, sender, receipts, history } = this;
     /** @type {Incoming} */
-    this.incoming = new Incoming({ store, outbox, requests, sender, receipts, history, clock });
+    this.incoming = new Incoming({ store, outbox, requests, sender, receipts, history, clock, rejoin: (conversation) => void this.#join(conversation, 0) });
     connection.addEventListener("ready", (event) => this.#ready(/** @type {CustomEvent} */ (event).detail));
     connection.addEventListener("frame", (event) => this.incoming.frame(/** @type {CustomEvent} */ (event).detail));
     connection.addEventListener("status", () => {
@@ -167,6 +169,7 @@ export class Chat {
       if (Array.isArray(data.roster)) conversation.roster.begin(data.roster, data.online ?? data.roster.length);
       this.incoming.filed(conversation, newer, false);
       this.store.changed("roster", dest);
+      conversation.wereHereUntil = this.clock.now() + RETURNING_MS;
     } catch (error) {
       const { code, message } = /** @type {import("./requests.js").RequestError} */ (error);
       if (code !== "disconnected" && code !== "timeout") conversation.problem = message || "This conversation cannot be opened.";
@@ -222,6 +225,7 @@ export class Chat {
   #disconnected() {
     this.incoming.catchingUp = false;
     for (const conversation of this.store.conversations.values()) {
+      if (conversation.joined) conversation.wereHere = new Set(conversation.roster.here);
       conversation.joined = false;
       conversation.typing.clear();
     }

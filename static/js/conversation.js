@@ -34,6 +34,9 @@ export class Conversation {
   /** How far the other party of a private conversation has got, and read. */
   delivered = 0;
   read = 0;
+  /** Who was here when the connection was lost: that they come back too is no news, for a while. @type {Set<string>} */
+  wereHere = new Set();
+  wereHereUntil = 0;
   /** The state of the other party. @type {{ state: "online" | "offline", lastSeen: number | null } | null} */
   partner = null;
   /** How far this user has told that it got and read. */

@@ -26,8 +26,9 @@ export class Incoming {
    * @param {import("./receipts.js").Receipts} parts.receipts
    * @param {import("./history.js").History} parts.history
    * @param {import("./clock.js").Clock} parts.clock
+   * @param {(conversation: Conversation) => void} parts.rejoin
    */
-  constructor({ store, outbox, requests, sender, receipts, history, clock }) {
+  constructor({ store, outbox, requests, sender, receipts, history, clock, rejoin }) {
     this.store = store;
     this.outbox = outbox;
     this.requests = requests;
@@ -35,6 +36,7 @@ export class Incoming {
     this.receipts = receipts;
     this.history = history;
     this.clock = clock;
+    this.rejoin = rejoin;
   }
 
   /** @param {Frame} frame */
@@ -71,6 +73,10 @@ export class Incoming {
     if (this.requests.answer(frame) || this.sender.refused(frame)) return;
     const conversation = typeof frame.dest === "string" ? this.store.conversations.get(frame.dest) : undefined;
     if (conversation === undefined) return;
+    if (frame.data?.code === "not_joined" && conversation.joined) {
+      conversation.joined = false;
+      this.rejoin(conversation);
+    }
     if (frame.data?.code === "forbidden" || frame.data?.code === "not_found") {
       conversation.problem = frame.data.reason || "This conversation cannot be read any more.";
       conversation.joined = conversation.wanted = false;
@@ -164,8 +170,11 @@ export class Incoming {
     conversation.roster.change(joined, left, data.online);
     for (const person of left) conversation.typing.set(person.id, person.name, false);
     const others = (/** @type {protocol.Person} */ person) => person.id !== this.store.me?.id;
-    if (joined.some(others) || left.some(others)) {
-      conversation.notes.add(conversation.log.last, this.clock.now(), joined.filter(others), left.filter(others));
+    if (this.clock.now() > conversation.wereHereUntil) conversation.wereHere.clear();
+    const came = joined.filter((person) => others(person) && !conversation.wereHere.delete(person.id));
+    const went = left.filter(others);
+    if (came.length > 0 || went.length > 0) {
+      conversation.notes.add(conversation.log.last, this.clock.now(), came, went);
       this.store.changed("log", dest);
     }
     this.store.changed("roster", dest);

@@ -19,6 +19,11 @@ export class Roster {
     return this.#people.size;
   }
 
+  /** The ids of those who are online. @returns {string[]} */
+  get here() {
+    return [...this.#people.values()].filter((person) => person.state === "online").map((person) => person.id);
+  }
+
   /** @param {string} id */
   get(id) {
     return this.#people.get(id);

@@ -281,6 +281,27 @@ test("presence changes the roster and adds one line, which is not about oneself"
   assert.deepEqual([...page.public.notes.lines[0]?.moves.keys() ?? []], ["cy", "bob"]);
 });
 
+test("those who come back with the server are no news, others are", async () => {
+  const page = new Page();
+  const person = (/** @type {string} */ id) => ({ id, name: id, state: "online" });
+  await page.enter({}, { online: 2, roster: [person("ann"), person("bob")] });
+  await page.drop();
+  await page.welcome({}, { online: 1, roster: [person("ann")] });
+  assert.equal(page.public.roster.get("bob")?.state, "offline");
+  page.socket.say({ type: "presence", dest: "public", data: { online: 3, joined: [{ id: "bob", name: "bob" }, { id: "cy", name: "cy" }], left: [] } });
+  assert.equal(page.public.roster.get("bob")?.state, "online");
+  assert.deepEqual([...page.public.notes.lines[0]?.moves.keys() ?? []], ["cy"]);
+  page.socket.say({ type: "presence", dest: "public", data: { online: 2, joined: [], left: [{ id: "bob", name: "bob" }] } });
+  assert.deepEqual([...page.public.notes.lines[0]?.moves.keys() ?? []], ["cy", "bob"]);
+});
+
+test("a server that has forgotten the join is joined again", async () => {
+  const page = new Page();
+  await page.enter();
+  page.socket.say({ type: "error", dest: "public", data: { code: "not_joined", reason: "Join first." } });
+  assert.equal(page.socket.all("join").length, 2);
+});
+
 test("typing of others shows, ends with their message, by their word, or by itself", async () => {
   const page = new Page();
   await page.enter();
