@@ -84,7 +84,7 @@ export class Shell {
     setText(byId("room-subtitle"), subtitle(conversation, store));
     showConversation(byId("room-avatar"), conversation, store);
     setText(byId("me-name"), store.me.name);
-    setText(byId("me-id"), store.me.id === store.me.name ? "" : store.me.id);
+    setText(byId("me-id"), store.me.id === store.me.name.toLowerCase() ? "" : store.me.id);
     showPerson(byId("me-avatar"), store.me.id, store.me.name);
     const elsewhere = store.unread - conversation.unread;
     byId("menu-badge").hidden = elsewhere === 0;

@@ -155,7 +155,7 @@ export class TimelineView {
     const empty = log.size === 0 && pending === 0 && (log.atStart || problem !== null);
     byId("empty").hidden = !empty;
     setText(part(byId("empty"), ".empty-title"), problem === null ? "No messages yet" : "This conversation is not open to you");
-    setText(byId("empty-text"), problem ?? "Say hello. Everything that is said here stays for those who come later.");
+    setText(byId("empty-text"), problem ?? invitation(conversation, this.store.me?.id));
   }
 
   /** The first row in view, and where it stands. @returns {Anchor | null} */
@@ -237,6 +237,12 @@ export class TimelineView {
     if (target.closest(".retry")) this.on.retry(id);
     if (target.closest(".discard")) this.on.discard(id);
   }
+}
+
+/** @param {Conversation} conversation @param {string | undefined} me */
+function invitation(conversation, me) {
+  if (conversation.with === null) return "Say hello. What is said here stays, for those who come later too.";
+  return conversation.with === me ? "What you write here, only you can read." : "Only the two of you can read what is said here.";
 }
 
 /** @param {import("../rows.js").MessageRow} row @param {Conversation} conversation @returns {"delivered" | "read" | null} */
