@@ -1,7 +1,6 @@
 //! One node: started, serving, stopped.
 
 use std::net::IpAddr;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -122,9 +121,6 @@ impl Bridge {
     /// Dropped before it ends, the client simply seems to be gone.
     pub async fn serve<T: Transport>(&self, mut transport: T, peer: Peer) {
         let hub = &self.hub;
-        if hub.is_stopping() {
-            return transport.close(1001, "the server stops").await;
-        }
         let mut session = match greet(hub, &mut transport).await {
             Ok(session) => session,
             Err(Ended::Gone) => return,
@@ -164,12 +160,11 @@ impl Bridge {
     /// Takes at most about 4 s. The store stays open.
     pub async fn stop(&self) {
         let hub = &self.hub;
-        hub.stopping.store(true, Ordering::Release);
+        hub.stopping.send_replace(true);
         let sessions = hub.people.all_sessions();
-        let spread = RETRY_SPREAD_MIN.max(sessions.len() as u64);
+        let spread = sessions.len() as u64;
         for session in &sessions {
-            let retry_after = RETRY_AFTER_MIN + rand::random_range(0..spread);
-            session.end(End::Stopping { retry_after });
+            session.end(End::Stopping { retry_after: retry_after(spread) });
         }
         let deadline = Instant::now() + SESSIONS_END_WITHIN;
         while hub.people.session_count() > 0 && Instant::now() < deadline {
@@ -183,8 +178,8 @@ impl Bridge {
             sleep(LOOK_EVERY).await;
         }
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
-        let at = crate::hub::now_ms();
-        let offline: Vec<_> = sessions.iter().map(|session| (session.user.clone(), at)).collect();
+        let offline: Vec<_> =
+            sessions.iter().map(|session| (session.user.clone(), session.left_at())).collect();
         let lease = format!("node/{}", hub.node);
         let stored = async {
             hub.store.set_presence(&hub.node, &[], &offline).await?;
@@ -213,6 +208,11 @@ impl Drop for Present {
         }
         self.handle.link.close();
     }
+}
+
+/// When a client is to come back, in ms: not all at once.
+pub(crate) fn retry_after(spread: u64) -> u64 {
+    RETRY_AFTER_MIN + rand::random_range(0..spread.max(RETRY_SPREAD_MIN))
 }
 
 fn describe_metrics() {

@@ -74,7 +74,8 @@ impl Cursor {
             return;
         }
         let until = linger.then(|| Instant::now() + LINGER);
-        self.sequencer.roster().leave(&self.handle.user, until, now_ms());
+        let at = if linger { self.handle.left_at() } else { now_ms() };
+        self.sequencer.roster().leave(&self.handle.user, until, at);
         self.hub.stop_typing(&self.sequencer, &self.handle);
         if let Some(partner) = self.partner() {
             self.hub.people.unwatch(&partner, self.conversation());

@@ -11,6 +11,7 @@ use mqttchat_protocol::{
 use serde_json::Value;
 
 use crate::auth::{Denied, Identity};
+use crate::bridge::retry_after;
 use crate::command::{Outcome, store_away};
 use crate::cursor::Cursor;
 use crate::hub::Hub;
@@ -35,8 +36,14 @@ pub(crate) enum Ended {
 pub(crate) async fn greet<T: Transport>(hub: &Arc<Hub>, transport: &mut T) -> Result<Session, Ended> {
     let deadline = Instant::now() + HELLO_WITHIN;
     let mut strikes = Strikes::default();
+    let mut stopping = hub.stopping.subscribe();
     loop {
         let event = tokio::select! {
+            biased;
+            _ = stopping.wait_for(|stopping| *stopping) => {
+                transport.feed(ServerFrame::Bye { retry_after: retry_after(0) }.to_frame());
+                return Err(Ended::Close((1001, "the server stops")));
+            },
             event = transport.drive(true) => event,
             () = tokio::time::sleep_until(deadline.into()) => {
                 return Err(Ended::Close((4408, "no hello within 10 s")));

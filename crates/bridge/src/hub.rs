@@ -51,7 +51,8 @@ pub(crate) struct Hub {
     pub(crate) link: Link,
     /// Whether that is connected, and if not, why.
     pub(crate) broker: watch::Sender<Result<(), String>>,
-    pub(crate) stopping: AtomicBool,
+    /// Turns true once, when the server goes down.
+    pub(crate) stopping: watch::Sender<bool>,
     sequencers: Mutex<HashMap<Conversation, Arc<Sequencer>>>,
     dirty: Mutex<Vec<Arc<Sequencer>>>,
     wake: Notify,
@@ -94,7 +95,7 @@ impl Hub {
             slots: Slots::new(options.mqtt.max_clients),
             dials: Semaphore::new(DIALS_AT_ONCE),
             broker,
-            stopping: AtomicBool::new(false),
+            stopping: watch::channel(false).0,
             sequencers: Mutex::default(),
             dirty: Mutex::default(),
             wake: Notify::new(),
@@ -249,7 +250,7 @@ impl Hub {
 
     /// Whether the server is going down.
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
+        *self.stopping.borrow()
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use mqttchat_protocol::{Frame, Party, UserId};
 
 use crate::bell::Bell;
+use crate::hub::now_ms;
 use crate::link::Link;
 use crate::sequencer::Sequencer;
 
@@ -30,6 +31,7 @@ pub(crate) struct Handle {
     pub(crate) link: Link,
     mail: Mutex<Mail>,
     submitted: AtomicUsize,
+    left_at: OnceLock<u64>,
 }
 
 /// What waits for a session.
@@ -65,6 +67,7 @@ impl Handle {
             bell: Arc::default(),
             mail: Mutex::default(),
             submitted: AtomicUsize::new(0),
+            left_at: OnceLock::new(),
         }
     }
 
@@ -111,6 +114,11 @@ impl Handle {
     pub(crate) fn answered(&self, frame: Frame) {
         self.submitted.fetch_sub(1, Ordering::AcqRel);
         self.send(frame);
+    }
+
+    /// When the session ended, Unix time in ms: the moment of the first call, the same for all who ask.
+    pub(crate) fn left_at(&self) -> u64 {
+        *self.left_at.get_or_init(now_ms)
     }
 
     /// Messages on their way to the log.

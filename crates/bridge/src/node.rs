@@ -210,15 +210,12 @@ impl Hub {
     fn tell_rosters(&self, now: Instant) {
         for sequencer in self.active() {
             let mut roster = sequencer.roster();
-            roster.expire(now, now_ms());
-            let Some((change, version)) = roster.unannounced(now_ms()) else {
-                let version = roster.version();
-                roster.announce(version);
-                continue;
-            };
+            roster.expire(now);
+            let from = roster.announced();
+            let Some((change, version)) = roster.unannounced(now_ms()) else { continue };
             let dest = sequencer.conversation.dest_for(&mqttchat_protocol::Party::foreign(""));
             let frame = ServerFrame::Presence { dest: &dest, data: &change }.to_frame();
-            sequencer.pass_presence(frame, version);
+            sequencer.pass_presence(frame, from, version);
             roster.announce(version);
             drop(roster);
             metrics::counter!("mqttchat_presence_frames_total").increment(sequencer.reader_count() as u64);
@@ -236,13 +233,12 @@ impl Hub {
         for user in &changes.online {
             self.tell_state(user, PersonState::Online, at);
         }
-        for user in &changes.offline {
-            self.tell_state(user, PersonState::Offline, at);
-            let (topic, payload) = self.status(user, "", PersonState::Offline, at);
+        for (user, left_at) in &changes.offline {
+            self.tell_state(user, PersonState::Offline, *left_at);
+            let (topic, payload) = self.status(user, "", PersonState::Offline, *left_at);
             self.link.publish_state(topic, payload.to_vec(), true);
         }
-        let offline: Vec<_> = changes.offline.into_iter().map(|user| (user, at)).collect();
-        if let Err(error) = self.store.set_presence(&self.node, &changes.online, &offline).await {
+        if let Err(error) = self.store.set_presence(&self.node, &changes.online, &changes.offline).await {
             tracing::warn!(%error, "who is online can't be stored");
         }
     }

@@ -27,6 +27,7 @@ struct Local {
     sessions: Vec<Arc<Handle>>,
     bucket: Arc<Mutex<Bucket>>,
     lingers_until: Option<Instant>,
+    left_at: u64,
     /// Whether the others have been told that they are here.
     announced: bool,
 }
@@ -36,8 +37,8 @@ struct Local {
 pub(crate) struct Changes {
     /// They have come.
     pub(crate) online: Vec<UserId>,
-    /// They have gone.
-    pub(crate) offline: Vec<UserId>,
+    /// They have gone, and when, Unix time in ms.
+    pub(crate) offline: Vec<(UserId, u64)>,
 }
 
 impl People {
@@ -63,6 +64,7 @@ impl People {
             sessions: Vec::new(),
             bucket: Arc::new(Mutex::new(Bucket::new(self.rates, Instant::now()))),
             lingers_until: None,
+            left_at: 0,
             announced: false,
         });
         local.sessions.push(handle.clone());
@@ -80,6 +82,7 @@ impl People {
         let Some(local) = users.get_mut(&handle.user) else { return };
         local.sessions.retain(|session| !Arc::ptr_eq(session, handle));
         if local.sessions.is_empty() {
+            local.left_at = handle.left_at();
             local.lingers_until =
                 Some(Instant::now() + if linger { LINGER } else { std::time::Duration::ZERO });
             self.note(&handle.user);
@@ -104,10 +107,10 @@ impl People {
             } else if local.lingers_until.is_some_and(|until| until > now) {
                 self.note(&user);
             } else {
-                let announced = local.announced;
+                let (announced, left_at) = (local.announced, local.left_at);
                 users.remove(&user);
                 if announced {
-                    changes.offline.push(user);
+                    changes.offline.push((user, left_at));
                 }
             }
         }

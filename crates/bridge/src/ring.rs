@@ -20,8 +20,8 @@ pub(crate) enum SlotKind {
     Entry { seq: u64, id: Option<MessageId> },
     /// Typing or status, for those joined but the sessions of `but`; not worth catching up with.
     Passing { but: Option<UserId> },
-    /// A presence change that leads to this version of the roster.
-    Presence { version: u64 },
+    /// A presence change that leads from one version of the roster to another.
+    Presence { from: u64, version: u64 },
 }
 
 impl SlotKind {

@@ -26,6 +26,8 @@ pub(crate) struct Roster {
     lingering: BTreeSet<UserId>,
     version: u64,
     announced: u64,
+    /// Up to this version there is nothing to announce, though it is above `announced`.
+    looked: u64,
 }
 
 #[derive(Debug)]
@@ -34,6 +36,7 @@ struct Here {
     sessions: usize,
     version: u64,
     lingers_until: Option<Instant>,
+    left_at: u64,
 }
 
 #[derive(Debug)]
@@ -57,31 +60,32 @@ impl Roster {
         // Somebody whose leaving nobody was told of has never left.
         let unnoticed = self.gone.remove(user).is_some_and(|gone| gone.version > self.announced);
         let version = if unnoticed { 0 } else { self.version };
-        let here = Here { name: name.clone(), sessions: 1, version, lingers_until: None };
+        let here = Here { name: name.clone(), sessions: 1, version, lingers_until: None, left_at: 0 };
         self.here.insert(user.clone(), here);
     }
 
-    /// Counts a session of `user` out; with `lingers_until` they are gone only then. `now` is Unix time in ms.
-    pub(crate) fn leave(&mut self, user: &UserId, lingers_until: Option<Instant>, now: u64) {
+    /// Counts a session of `user` out, at Unix time `at` in ms; with `lingers_until` it shows only then.
+    pub(crate) fn leave(&mut self, user: &UserId, lingers_until: Option<Instant>, at: u64) {
         let Some(here) = self.here.get_mut(user) else { return };
         here.sessions = here.sessions.saturating_sub(1);
         if here.sessions > 0 {
             return;
         }
+        here.left_at = at;
         if lingers_until.is_some() {
             here.lingers_until = lingers_until;
             self.lingering.insert(user.clone());
             return;
         }
-        self.depart(user, now);
+        self.depart(user);
     }
 
-    fn depart(&mut self, user: &UserId, now: u64) {
+    fn depart(&mut self, user: &UserId) {
         self.lingering.remove(user);
         let Some(here) = self.here.remove(user) else { return };
         self.version += 1;
         if here.version <= self.announced {
-            let gone = Gone { name: here.name, last_seen: now, version: self.version };
+            let gone = Gone { name: here.name, last_seen: here.left_at, version: self.version };
             self.gone.insert(user.clone(), gone);
         }
         if self.gone.len() > GONE_MAX {
@@ -91,24 +95,23 @@ impl Roster {
     }
 
     /// Lets those go whose time is up.
-    pub(crate) fn expire(&mut self, now: Instant, now_ms: u64) {
+    pub(crate) fn expire(&mut self, now: Instant) {
         let over = |user: &&UserId| {
             self.here.get(*user).is_none_or(|here| here.lingers_until.is_none_or(|until| until <= now))
         };
         let over: Vec<UserId> = self.lingering.iter().filter(over).cloned().collect();
-        let left = (LINGER.as_millis() as u64).min(now_ms);
         for user in over {
-            // They were last seen when the connection ended.
-            self.depart(&user, now_ms - left);
+            self.depart(&user);
         }
     }
 
     /// What nobody was told of yet, and the version it leads to; `None` when there is nothing.
-    pub(crate) fn unannounced(&self, now: u64) -> Option<(PresenceChange, u64)> {
-        if self.version == self.announced {
+    pub(crate) fn unannounced(&mut self, now: u64) -> Option<(PresenceChange, u64)> {
+        if self.version == self.announced.max(self.looked) {
             return None;
         }
-        let change = self.since(self.announced, now);
+        self.looked = self.version;
+        let change = self.between(self.announced, self.version, now);
         let nothing = change.joined.is_empty() && change.left.is_empty();
         (!nothing).then_some((change, self.version))
     }
@@ -128,11 +131,12 @@ impl Roster {
         self.version
     }
 
-    /// Who came and went since `version`. `now` is Unix time in ms.
-    pub(crate) fn since(&self, version: u64, now: u64) -> PresenceChange {
+    /// Who came and went after version `from` and up to `to`. `now` is Unix time in ms.
+    pub(crate) fn between(&self, from: u64, to: u64, now: u64) -> PresenceChange {
+        let within = |version: u64| version > from && version <= to;
         let most = if self.here.len() > NAMES_ALL_BELOW { NAMES_FIRST } else { usize::MAX };
-        let joined = self.here.iter().filter(|(_, here)| here.version > version).take(most);
-        let left = self.gone.iter().filter(|(_, gone)| gone.version > version).take(most);
+        let joined = self.here.iter().filter(|(_, here)| within(here.version)).take(most);
+        let left = self.gone.iter().filter(|(_, gone)| within(gone.version)).take(most);
         let person = |id: &UserId, name: &Arc<str>, last_seen| Person {
             id: id.clone(),
             name: name.clone(),
@@ -154,6 +158,11 @@ impl Roster {
     /// Whether `user` is here.
     pub(crate) fn has(&self, user: &UserId) -> bool {
         self.here.contains_key(user)
+    }
+
+    /// When somebody who is not here was last seen here, if that is remembered; Unix time in ms.
+    pub(crate) fn last_seen(&self, user: &UserId) -> Option<u64> {
+        self.gone.get(user).map(|gone| gone.last_seen)
     }
 
     /// The first `most` people who are here, by id.
@@ -199,7 +208,7 @@ mod tests {
         assert_eq!(announce(&mut roster), None);
         roster.leave(&user("bob"), None, 6);
         assert_eq!(announce(&mut roster), Some((vec![], vec!["bob".into()])));
-        assert_eq!(names(&roster.since(0, 0).joined), ["ann"]);
+        assert_eq!(names(&roster.between(0, 9, 0).joined), ["ann"]);
     }
 
     #[test]
@@ -209,13 +218,13 @@ mod tests {
         roster.enter(&user("ann"), &"Ann".into());
         announce(&mut roster);
         roster.leave(&user("ann"), Some(start + LINGER), 0);
-        roster.expire(start + LINGER / 2, 0);
+        roster.expire(start + LINGER / 2);
         assert_eq!(announce(&mut roster), None);
         roster.enter(&user("ann"), &"Ann".into());
-        roster.expire(start + LINGER * 2, 0);
+        roster.expire(start + LINGER * 2);
         assert_eq!(announce(&mut roster), None);
-        roster.leave(&user("ann"), Some(start + LINGER * 3), 0);
-        roster.expire(start + LINGER * 3, 9000);
+        roster.leave(&user("ann"), Some(start + LINGER * 3), 7000);
+        roster.expire(start + LINGER * 3);
         let (change, _) = roster.unannounced(9000).unwrap();
         assert_eq!((names(&change.left), change.left[0].last_seen), (vec!["ann"], 7000));
     }
@@ -239,7 +248,7 @@ mod tests {
         for number in 0..1200 {
             roster.enter(&user(&format!("u{number}")), &"U".into());
         }
-        let change = roster.since(0, 0);
+        let change = roster.between(0, 2000, 0);
         assert_eq!((change.online, change.joined.len()), (1200, NAMES_FIRST));
     }
 }

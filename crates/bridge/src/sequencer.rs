@@ -165,8 +165,8 @@ impl Sequencer {
     }
 
     /// Puts a presence change before those who are joined.
-    pub(crate) fn pass_presence(&self, frame: Frame, version: u64) {
-        self.order().ring.push(Slot { frame, kind: SlotKind::Presence { version } });
+    pub(crate) fn pass_presence(&self, frame: Frame, from: u64, version: u64) {
+        self.order().ring.push(Slot { frame, kind: SlotKind::Presence { from, version } });
     }
 
     /// Right behind everything that there is now.
@@ -202,8 +202,11 @@ impl Sequencer {
             match slot.kind {
                 SlotKind::Entry { seq, .. } if seq <= position.seq => continue,
                 SlotKind::Entry { seq, .. } => position.seq = seq,
-                SlotKind::Presence { version } if version <= position.presence => continue,
-                SlotKind::Presence { version } => position.presence = version,
+                SlotKind::Presence { from, version } if from == position.presence => {
+                    position.presence = version
+                }
+                // Whoever came in between, or missed one, is told the difference.
+                SlotKind::Presence { .. } => continue,
                 SlotKind::Passing { .. } => {}
             }
             take(slot);

@@ -287,7 +287,8 @@ impl Session {
         }
     }
 
-    /// A presence frame for a reader whose ring has dropped some.
+    /// The difference in presence for a reader whom the shared frames don't fit: it joined between two of them, or its
+    /// ring has dropped one.
     fn missed_presence(&mut self, at: usize) -> Option<Frame> {
         let cursor = &mut self.cursors[at];
         if !cursor.is_joined() {
@@ -297,8 +298,11 @@ impl Session {
         if cursor.position.presence >= roster.announced() {
             return None;
         }
-        let change = roster.since(cursor.position.presence, now_ms());
-        cursor.position.presence = roster.version();
+        let change = roster.between(cursor.position.presence, roster.announced(), now_ms());
+        cursor.position.presence = roster.announced();
+        if change.joined.is_empty() && change.left.is_empty() {
+            return None;
+        }
         let dest = cursor.sequencer.conversation.dest_for(&self.handle.party);
         Some(ServerFrame::Presence { dest: &dest, data: &change }.to_frame())
     }

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::command::{Outcome, Re, store_away};
 use crate::hub::{Hub, now_ms};
 use crate::mail::Handle;
+use crate::roster::Roster;
 use crate::sequencer::Sequencer;
 
 /// How many people a join names.
@@ -27,17 +28,20 @@ pub(crate) async fn first_people(hub: &Hub, sequencer: &Sequencer) -> Result<(us
         let recent = hub.store.users_recent(ROSTER_FIRST as u64).await.map_err(store_away)?;
         let roster = sequencer.roster();
         let away = recent.into_iter().filter(|user| !roster.has(&user.id));
-        people.extend(away.take(ROSTER_FIRST - people.len()).map(|user| person(user, false)));
+        people.extend(away.take(ROSTER_FIRST - people.len()).map(|user| person(user, &roster)));
     }
     Ok((online, people))
 }
 
-fn person(user: User, online: bool) -> Person {
+/// A user as a conversation's roster shows them.
+fn person(user: User, roster: &Roster) -> Person {
+    let online = roster.has(&user.id);
+    let left = roster.last_seen(&user.id).unwrap_or(0);
     Person {
         id: user.id,
         name: user.name,
         state: Some(if online { PersonState::Online } else { PersonState::Offline }),
-        last_seen: if online { now_ms() } else { user.last_seen },
+        last_seen: if online { now_ms() } else { user.last_seen.max(left) },
     }
 }
 
@@ -64,10 +68,9 @@ pub(crate) async fn roster(
         }
         Conversation::Public | Conversation::Room(_) => {
             let users = hub.store.users_page(after.as_deref(), limit + 1).await.map_err(store_away)?;
-            let sequencer = hub.known_sequencer(&conversation);
-            let here =
-                |user: &User| sequencer.as_ref().is_some_and(|sequencer| sequencer.roster().has(&user.id));
-            users.into_iter().map(|user| (here(&user), user)).map(|(here, user)| person(user, here)).collect()
+            let sequencer = hub.sequencer(&conversation).await.map_err(store_away)?;
+            let roster = sequencer.roster();
+            users.into_iter().map(|user| person(user, &roster)).collect()
         }
     };
     let more = people.len() as u64 > limit;

@@ -194,7 +194,7 @@ async fn a_private_message_reaches_every_session_of_both() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_missed_in_private_comes_with_the_next_hello_and_is_confirmed_once() {
     let app = App::start().await;
-    let mut bob = app.sign_in("Bob").await;
+    let bob = app.sign_in("Bob").await;
     let token = bob.next_token();
     bob.vanish();
     let mut ann = app.sign_in("Ann").await;
