@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -107,6 +108,19 @@ impl Mosquitto {
             Ok((found >= count).then_some(()))
         })
         .await
+    }
+
+    /// Makes it write the sessions of its clients to disk now, so that a SIGKILL leaves them.
+    ///
+    /// # Errors
+    /// When it has ended, or does not say that it has saved within 30 s.
+    pub async fn save(&mut self) -> Result<()> {
+        let saved =
+            |lines: &[String]| lines.iter().filter(|line| line.contains("Saving in-memory database")).count();
+        let before = saved(&self.process.output());
+        self.process.signal(Signal::USR1)?;
+        let again = async || Ok((saved(&self.process.output()) > before).then_some(()));
+        eventually("Mosquitto to save", again).await
     }
 
     /// Ends it with SIGKILL: what it had not written is lost.

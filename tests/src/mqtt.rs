@@ -54,9 +54,27 @@ impl Subscriber {
     /// # Errors
     /// When `mosquitto_sub` is not installed, or the broker refuses.
     pub async fn start(broker: &Mosquitto, filter: &str) -> Result<Self> {
-        let mut command = client("mosquitto_sub", broker);
+        Self::launch(broker, filter, &[]).await
+    }
+
+    /// As [`Subscriber::start`], with a session that the broker keeps: nothing is missed between two
+    /// connections. It is saved, so that it survives the broker's end too.
+    ///
+    /// # Errors
+    /// As [`Subscriber::start`].
+    pub async fn start_lasting(broker: &mut Mosquitto, filter: &str) -> Result<Self> {
+        let subscriber = Self::launch(broker, filter, &["-c", "-i", "outsider"]).await?;
+        broker.save().await?;
+        Ok(subscriber)
+    }
+
+    async fn launch(broker: &Mosquitto, filter: &str, options: &[&str]) -> Result<Self> {
+        // Into a pipe it would write its lines only when a block of them is full.
+        let mut command = Command::new("stdbuf");
+        command.args(["-oL", "mosquitto_sub"]);
+        log_in(&mut command, broker);
         // -d prints "Subscribed" when the SUBACK has come.
-        command.args(["-d", "-q", "1", "-t", filter, "-F", "got %r %q %x %t"]);
+        command.args(["-d", "-q", "1", "-t", filter, "-F", "got %r %q %x %t"]).args(options);
         let mut process = Process::start("mosquitto_sub", &mut command)?;
         process.line("Subscribed", |line| line.starts_with("Subscribed").then_some(())).await?;
         Ok(Self { process })
@@ -111,7 +129,8 @@ pub async fn publish_bytes(broker: &Mosquitto, topic: &str, payload: &[u8]) -> R
 }
 
 async fn run_pub(broker: &Mosquitto, options: &[&str], input: &[u8]) -> Result<()> {
-    let mut command = client("mosquitto_pub", broker);
+    let mut command = Command::new("mosquitto_pub");
+    log_in(&mut command, broker);
     command.args(["-q", "1"]).args(options).stdin(Stdio::piped()).kill_on_drop(true);
     let mut process = command.spawn().context("mosquitto_pub is not installed")?;
     let mut stdin = process.stdin.take().context("no stdin")?;
@@ -122,12 +141,10 @@ async fn run_pub(broker: &Mosquitto, options: &[&str], input: &[u8]) -> Result<(
     Ok(())
 }
 
-fn client(program: &str, broker: &Mosquitto) -> Command {
-    let mut command = Command::new(program);
+fn log_in(command: &mut Command, broker: &Mosquitto) {
     command.arg("-h").arg(broker.address().ip().to_string());
     command.arg("-p").arg(broker.address().port().to_string());
     if let Some((user, password)) = broker.login() {
         command.args(["-u", user, "-P", password]);
     }
-    command
 }

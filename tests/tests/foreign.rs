@@ -160,7 +160,8 @@ async fn a_foreign_private_message_is_one_way() -> Result<()> {
     let seen = ann.expect_text("your parcel is here").await?;
     assert_eq!((&seen["from"], &seen["dest"]), (&json!("mqtt:doorbell"), &json!("private/ann")));
     assert_eq!(texts(&mut ann, "private/mqtt:doorbell").await?, ["your parcel is here"]);
-    assert_eq!(texts(&mut bob, "private/mqtt:doorbell").await?, Vec::<String>::new());
+    bob.send(&json!({"type": "history", "id": "q1", "dest": "private/mqtt:doorbell", "data": {}})).await?;
+    bob.expect_error("q1", "not_found").await?;
     ann.send(
         &json!({"type": "msg", "id": "a1", "dest": "private/mqtt:doorbell", "data": {"text": "thanks"}}),
     )

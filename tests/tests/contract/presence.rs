@@ -7,11 +7,12 @@ use anyhow::Result;
 use mqttchat_e2e::{App, User};
 use serde_json::{Value, json};
 
-/// The ids of one list of all `presence` frames that a session has seen.
+/// The ids of one list of all `presence` frames that a session has seen, but its own.
 fn all(user: &User, list: &str) -> Vec<String> {
     let frames = user.seen_of("presence");
     let people = frames.iter().flat_map(|frame| frame["data"][list].as_array().cloned().unwrap_or_default());
-    people.filter_map(|person| person["id"].as_str().map(str::to_owned)).collect()
+    let ids = people.filter_map(|person| person["id"].as_str().map(str::to_owned));
+    ids.filter(|id| *id != user.id).collect()
 }
 
 fn names(list: &str, id: &'static str) -> impl Fn(&Value) -> bool {
@@ -30,8 +31,10 @@ async fn joining_and_leaving_are_told_to_the_others() -> Result<()> {
     let mut bob = app.member("Bob").await?;
     let came = ann.expect_where("that Bob has come", names("joined", "bob")).await?;
     assert_eq!((&came["dest"], &came["data"]["online"]), (&json!("public"), &json!(2)));
-    assert_eq!(came["data"]["joined"][0]["name"], "Bob");
-    assert!(came["data"]["joined"][0].get("last_seen").is_some(), "{came}");
+    let joined = came["data"]["joined"].as_array().into_iter().flatten().find(|person| person["id"] == "bob");
+    let joined = joined.cloned().unwrap_or_default();
+    assert_eq!(joined["name"], "Bob", "{came}");
+    assert!(joined["last_seen"].is_u64(), "{came}");
 
     bob.leave("public").await?;
     let went = ann.expect_where("that Bob has left", names("left", "bob")).await?;
@@ -104,5 +107,19 @@ async fn nobody_is_told_of_their_own_second_tab() -> Result<()> {
     app.member("Carol").await?;
     ann.expect_where("that Carol has come", names("joined", "carol")).await?;
     assert_eq!(all(&ann, "joined"), ["bob", "carol"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_is_told_that_they_have_come_themselves() -> Result<()> {
+    let app = App::start().await?;
+    let bob = app.member("Bob").await?;
+    let ann = app.member("Ann").await?;
+    // Bob hears of her in the frame that she would be in.
+    bob.expect_where("that Ann has come", names("joined", "ann")).await?;
+    app.member("Carol").await?;
+    ann.expect_where("that Carol has come", names("joined", "carol")).await?;
+    let own = ann.seen_of("presence").into_iter().filter(|frame| names("joined", "ann")(frame));
+    assert_eq!(own.collect::<Vec<_>>(), Vec::<Value>::new());
     Ok(())
 }

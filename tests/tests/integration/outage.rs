@@ -15,6 +15,7 @@ async fn expect_ready(app: &App, status: u16) -> Result<String> {
 #[tokio::test]
 async fn without_the_broker_people_go_on_and_with_it_all_is_published() -> Result<()> {
     let mut broker = Mosquitto::start().await?;
+    let outsider = Subscriber::start_lasting(&mut broker, "public/msgs").await?;
     let app = App::builder().broker(&broker.url()).start().await?;
     let (mut ann, mut bob) = (app.member("Ann").await?, app.member("Bob").await?);
     ann.say("public", "before").await?;
@@ -37,7 +38,6 @@ async fn without_the_broker_people_go_on_and_with_it_all_is_published() -> Resul
     newcomer.expect_text("hello Carol").await?;
 
     broker.start_again().await?;
-    let outsider = Subscriber::start(&broker, "public/msgs").await?;
     expect_ready(&app, 200).await?;
     ann.say("public", "after").await?;
     for text in ["without a broker 0", "answer 9", "hello Carol", "after"] {
@@ -50,6 +50,7 @@ async fn without_the_broker_people_go_on_and_with_it_all_is_published() -> Resul
 #[tokio::test]
 async fn a_broker_that_is_not_there_yet_does_not_keep_the_server_from_starting() -> Result<()> {
     let mut broker = Mosquitto::start().await?;
+    let outsider = Subscriber::start_lasting(&mut broker, "public/msgs").await?;
     broker.kill().await?;
     let app = App::builder().broker(&broker.url()).start().await?;
     let (mut ann, bob) = (app.member("Ann").await?, app.member("Bob").await?);
@@ -59,7 +60,6 @@ async fn a_broker_that_is_not_there_yet_does_not_keep_the_server_from_starting()
     bob.expect_text("nobody outside hears this yet").await?;
 
     broker.start_again().await?;
-    let outsider = Subscriber::start(&broker, "public/msgs").await?;
     expect_ready(&app, 200).await?;
     outsider.expect_text("nobody outside hears this yet").await?;
     Ok(())
