@@ -102,7 +102,7 @@ export class Shell {
  * @param {import("../store.js").Store} store
  */
 function subtitle(conversation, store) {
-  if (conversation.oneWay) return "A device on MQTT: it writes, but cannot be answered here";
+  if (conversation.oneWay) return "An MQTT device · one-way";
   if (conversation.with === store.me?.id) return "On all of your devices, for nobody else";
   if (conversation.with !== null) {
     if (conversation.typing.names.length > 0) return `${typingLine(conversation.typing.names)}…`;
