@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
+use mqttchat_e2e::mqtt::Subscriber;
 use mqttchat_e2e::user::Accepted;
 use mqttchat_e2e::{App, Mosquitto, Socket, User};
 use serde_json::{Value, json};
@@ -102,6 +103,7 @@ async fn a_restart_keeps_people_messages_and_their_order() -> Result<()> {
 #[tokio::test]
 async fn what_was_accepted_before_a_crash_reaches_the_broker_after_it() -> Result<()> {
     let mut broker = Mosquitto::start().await?;
+    let outsider = Subscriber::start_lasting(&mut broker, "public/msgs").await?;
     let mut app = App::builder().broker(&broker.url()).start().await?;
     let mut ann = app.user("Ann").await?;
     ann.say("public", "before").await?;
@@ -109,7 +111,6 @@ async fn what_was_accepted_before_a_crash_reaches_the_broker_after_it() -> Resul
     ann.say("public", "while it was away").await?;
     app.kill().await?;
     broker.start_again().await?;
-    let outsider = mqttchat_e2e::mqtt::Subscriber::start(&broker, "public/msgs").await?;
     app.start_again().await?;
     assert_eq!(outsider.expect_text("while it was away").await?.json()?["seq"], 2);
     Ok(())
