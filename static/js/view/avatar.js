@@ -13,7 +13,7 @@ export function showPerson(element, id, name) {
   element.textContent = initials(name);
 }
 
-/** @param {HTMLElement} element @param {string} symbol  Of img/icons.svg. @param {string} kind */
+/** @param {HTMLElement} element @param {string} symbol  Of index.html. @param {string} kind */
 export function showSymbol(element, symbol, kind) {
   if (element.dataset.shown === symbol) return;
   element.dataset.shown = symbol;

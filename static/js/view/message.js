@@ -84,7 +84,7 @@ function piece({ text, href }) {
 function showTicks(element, tick) {
   setAttribute(element, "hidden", tick === null ? "" : null);
   setAttribute(element, "aria-label", tick?.label ?? "");
-  setAttribute(part(element, "use"), "href", tick === null ? null : `img/icons.svg#${tick.symbol}`);
+  setAttribute(part(element, "use"), "href", tick === null ? null : `#icon-${tick.symbol}`);
 }
 
 /** @param {HTMLElement} list @param {import("../protocol.js").Entry} entry */
