@@ -10,10 +10,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::auth::{Authenticator, Guests};
+use crate::figures;
 use crate::greet::{Ended, greet};
 use crate::hub::{Hub, HubParts};
 use crate::ingest::ingest;
-use crate::mail::End;
+use crate::limits::Bucket;
+use crate::mail::Handle;
 use crate::node::NODE_TTL;
 use crate::options::BridgeOptions;
 use crate::transport::Transport;
@@ -87,7 +89,7 @@ impl Bridge {
         options: BridgeOptions,
         authenticator: Box<dyn Authenticator>,
     ) -> Result<Self, BridgeError> {
-        describe_metrics();
+        figures::describe();
         let incarnation = format!("{:016x}", rand::random::<u64>());
         let lease = store.acquire_node(&incarnation, NODE_TTL).await?;
         let gone = store.recover_presence(&lease.name).await?;
@@ -112,7 +114,9 @@ impl Bridge {
         if hub.options.mqtt.ingest {
             tasks.spawn(ingest(hub.clone()));
         }
-        tasks.spawn(hub.clone().tell_gone(gone));
+        hub.publish_offline(gone);
+        tasks.spawn(hub.clone().keep_states());
+        tasks.spawn(hub.clone().publish_states());
         Ok(Self { hub, tasks: Arc::new(Mutex::new(tasks)) })
     }
 
@@ -121,14 +125,13 @@ impl Bridge {
     /// Dropped before it ends, the client simply seems to be gone.
     pub async fn serve<T: Transport>(&self, mut transport: T, peer: Peer) {
         let hub = &self.hub;
-        let mut session = match greet(hub, &mut transport).await {
-            Ok(session) => session,
+        let (mut session, present) = match greet(hub, &mut transport).await {
+            Ok(opened) => opened,
             Err(Ended::Gone) => return,
             Err(Ended::Close((code, reason))) => return transport.close(code, reason).await,
         };
         let handle = session.handle.clone();
         tracing::debug!(session = handle.id, user = %handle.user, peer = %peer.addr, "session opened");
-        let present = Present { hub: hub.clone(), handle: handle.clone() };
         let close = session.talk(&mut transport).await;
         if let Some((code, _)) = close
             && code != 4413
@@ -162,10 +165,6 @@ impl Bridge {
         let hub = &self.hub;
         hub.stopping.send_replace(true);
         let sessions = hub.people.all_sessions();
-        let spread = sessions.len() as u64;
-        for session in &sessions {
-            session.end(End::Stopping { retry_after: retry_after(spread) });
-        }
         let deadline = Instant::now() + SESSIONS_END_WITHIN;
         while hub.people.session_count() > 0 && Instant::now() < deadline {
             sleep(LOOK_EVERY).await;
@@ -194,9 +193,17 @@ impl Bridge {
 }
 
 /// A session as the others see it. Dropped, it is gone for them, however it ended.
-struct Present {
+pub(crate) struct Present {
     hub: Arc<Hub>,
-    handle: Arc<crate::mail::Handle>,
+    handle: Arc<Handle>,
+}
+
+impl Present {
+    /// Registers a session. Returns the bucket of its user, too.
+    pub(crate) fn new(hub: &Arc<Hub>, handle: &Arc<Handle>) -> (Self, Arc<Mutex<Bucket>>) {
+        let bucket = hub.people.arrive(handle);
+        (Self { hub: hub.clone(), handle: handle.clone() }, bucket)
+    }
 }
 
 impl Drop for Present {
@@ -204,7 +211,7 @@ impl Drop for Present {
         let stopping = self.hub.is_stopping();
         self.hub.people.depart(&self.handle, !stopping);
         if stopping {
-            self.hub.publish_status(&self.handle.link, &self.handle, PersonState::Offline);
+            self.hub.publish_status(&self.handle, PersonState::Offline);
         }
         self.handle.link.close();
     }
@@ -213,23 +220,4 @@ impl Drop for Present {
 /// When a client is to come back, in ms: not all at once.
 pub(crate) fn retry_after(spread: u64) -> u64 {
     RETRY_AFTER_MIN + rand::random_range(0..spread.max(RETRY_SPREAD_MIN))
-}
-
-fn describe_metrics() {
-    use metrics::{describe_counter as counter, describe_gauge as gauge};
-    gauge!("mqttchat_sessions", "open sessions");
-    gauge!("mqttchat_users", "users with a session here");
-    gauge!("mqttchat_unconfirmed", "entries that the broker has not confirmed");
-    gauge!("mqttchat_broker_connected", "1 while the node's client is connected to the broker");
-    counter!("mqttchat_joins_total", "conversations joined");
-    counter!("mqttchat_messages_accepted_total", "messages that are on disk");
-    counter!("mqttchat_deliveries_total", "messages handed to sessions");
-    counter!("mqttchat_presence_frames_total", "presence frames, one for each reader");
-    counter!("mqttchat_rate_limited_total", "messages refused for their rate");
-    counter!("mqttchat_holes_filled_total", "entries read from the store because MQTT didn't bring them");
-    counter!(
-        "mqttchat_published_again_total",
-        "entries published again because the broker didn't confirm them"
-    );
-    counter!("mqttchat_ingest_total", "what strangers published, by what came of it");
 }

@@ -7,7 +7,7 @@ use mqttchat_protocol::PersonState;
 use serde_json::json;
 
 use crate::hub::{Hub, now_ms};
-use crate::link::{Dial, Link, Listener};
+use crate::link::{Connection, Dial, Link, Listener};
 use crate::mail::Handle;
 
 /// Publishes of one session that may wait for their PUBACK; with more, the node publishes them.
@@ -41,13 +41,13 @@ struct SessionListener {
 }
 
 impl Listener for SessionListener {
-    fn connected(&self, _session_present: bool) {
+    fn connected(&self) {
         if let (Some(hub), Some(handle)) = (self.hub.upgrade(), self.handle.upgrade()) {
-            hub.publish_status(&handle.link, &handle, PersonState::Online);
+            hub.publish_status(&handle, PersonState::Online);
         }
     }
 
-    fn message(&self, link: &Link, publish: rumqttc::Publish) {
+    fn message(&self, link: &Link, _connection: Connection, publish: rumqttc::Publish) {
         if let Some(hub) = self.hub.upgrade() {
             hub.rung(link, &publish);
         }
@@ -80,7 +80,9 @@ impl Hub {
                     filters: vec![hub.topics.private_filter(&user)],
                     keep_alive: KEEP_ALIVE,
                     inflight: INFLIGHT,
+                    queue: usize::from(INFLIGHT),
                     persistent: false,
+                    hang_up: hub.hangs_up(),
                 })
             };
             link.run(Some(&gate.dials), dial, Arc::new(listener)).await;
@@ -102,8 +104,13 @@ impl Hub {
     }
 
     /// Publishes a session's user as online or offline, retained.
-    pub(crate) fn publish_status(&self, link: &Link, handle: &Handle, state: PersonState) {
+    pub(crate) fn publish_status(&self, handle: &Handle, state: PersonState) {
         let (topic, payload) = self.status(&handle.user, &handle.id, state, now_ms());
-        link.publish_state(topic, payload.to_vec(), true);
+        self.link_of(handle).publish_state(topic, payload.to_vec(), true);
+    }
+
+    /// What publishes for a session: its own client, or the node's while that is not connected.
+    pub(crate) fn link_of<'a>(&'a self, handle: &'a Handle) -> &'a Link {
+        if handle.link.is_connected() { &handle.link } else { &self.link }
     }
 }

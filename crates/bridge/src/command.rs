@@ -18,7 +18,7 @@ use crate::hub::Hub;
 use crate::join::join;
 use crate::mail::Handle;
 use crate::receipts::{read, received};
-use crate::session::Session;
+use crate::session::{Session, too_large};
 use crate::whois::{conversations, roster};
 
 /// What came of a command.
@@ -88,7 +88,12 @@ pub(crate) fn command(session: &mut Session, frame: ClientFrame) -> Result<Optio
         Command::Leave => return leave(session, re, &dest).map(|()| None),
         Command::Join { history } => {
             let conversation = dest.seen_by(&handle.party);
-            let at = session.cursor(&conversation).map(|cursor| cursor.position.seq);
+            // Its answer says where the conversation stands, so nothing of it may overtake the answer.
+            let at = session.cursor(&conversation).map(|cursor| {
+                cursor.paused = true;
+                cursor.position.seq
+            });
+            session.joining = Some(conversation);
             answered(re.clone(), async move { join(&hub, &handle, &re, &dest, history, at).await })
         }
         Command::History(bounds) => {
@@ -158,6 +163,10 @@ fn msg(session: &mut Session, re: Re, dest: &Dest, data: &Map<String, Value>) ->
         data: serde_json::to_string(data).unwrap_or_default().into(),
         ingest: None,
     };
+    // Numbers can be longer when they are written again.
+    if entry.data.len() > session.hub.options.limits.frame {
+        return Err(re.refused(too_large(session.hub.options.limits.frame)));
+    }
     handle.submit();
     Ok(Box::pin(async move {
         hub.submit(entry, Origin::Session(handle)).await;
@@ -171,7 +180,9 @@ fn typing_changed(session: &mut Session, re: Re, dest: &Dest, typing: bool) -> R
     let Some(sequencer) = joined.map(|cursor| cursor.sequencer.clone()) else {
         return Err(re.refused(not_joined()));
     };
-    session.hub.typing(&session.handle, &sequencer, typing);
+    if session.typing_bucket.take(Instant::now()).is_ok() {
+        session.hub.typing(&session.handle, &sequencer, typing);
+    }
     Ok(())
 }
 

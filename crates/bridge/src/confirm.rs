@@ -24,15 +24,19 @@ struct State {
     newest: u64,
     /// From here on, nothing is remembered one by one: all of it has still to be published.
     behind: Option<u64>,
+    attempts: Attempt,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// So many copies are on their way to the broker.
-    InFlight(usize),
+    /// So many copies of this attempt are on their way to the broker.
+    InFlight { copies: usize, attempt: Attempt },
     /// To be published again.
     Waiting,
 }
+
+/// One time that an entry is published. What comes of an earlier attempt says nothing about a later one.
+pub(crate) type Attempt = u64;
 
 /// What has to be published next.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,7 +52,12 @@ pub(crate) enum Next {
 impl Confirm {
     /// Starts with everything confirmed up to `confirmed`, and whatever follows in the log still to be published.
     pub(crate) fn new(confirmed: u64) -> Self {
-        let state = State { outstanding: BTreeMap::new(), newest: confirmed, behind: Some(confirmed + 1) };
+        let state = State {
+            outstanding: BTreeMap::new(),
+            newest: confirmed,
+            behind: Some(confirmed + 1),
+            attempts: 0,
+        };
         Self { state: Mutex::new(state), changed: Notify::new() }
     }
 
@@ -56,9 +65,9 @@ impl Confirm {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers a committed entry. True when it is to be published at once, as `copies` publishes; otherwise its
-    /// turn comes when the log is read on.
-    pub(crate) fn accepted(&self, position: u64, copies: usize) -> bool {
+    /// Remembers a committed entry that is about to be published, as `copies` publishes. `None` when it is not to be:
+    /// its turn comes, or has come, when the log is read on.
+    pub(crate) fn accepted(&self, position: u64, copies: usize) -> Option<Attempt> {
         let mut state = self.state();
         state.newest = state.newest.max(position);
         if state.behind.is_none() && state.outstanding.len() >= REMEMBERED_MAX {
@@ -66,28 +75,34 @@ impl Confirm {
         }
         if state.behind.is_some() {
             self.changed.notify_one();
-            return false;
+            return None;
         }
-        state.outstanding.insert(position, Place::InFlight(copies.max(1)));
-        true
+        if state.outstanding.contains_key(&position) {
+            return None;
+        }
+        Some(state.start(position, copies))
     }
 
     /// One copy has been confirmed by the broker.
-    pub(crate) fn acked(&self, position: u64) {
+    pub(crate) fn acked(&self, position: u64, attempt: Attempt) {
         let mut state = self.state();
-        match state.outstanding.get_mut(&position) {
-            Some(Place::InFlight(copies)) if *copies > 1 => *copies -= 1,
-            Some(Place::InFlight(_)) => {
-                state.outstanding.remove(&position);
-            }
-            // It will be published again as a whole.
-            Some(Place::Waiting) | None => {}
+        let Some(Place::InFlight { copies, attempt: present }) = state.outstanding.get_mut(&position) else {
+            return;
+        };
+        if *present != attempt {
+            return;
+        }
+        *copies -= 1;
+        if *copies == 0 {
+            state.outstanding.remove(&position);
         }
     }
 
-    /// Its connection was lost, or took nothing: it has to be published again.
-    pub(crate) fn returned(&self, position: u64) {
-        if let Some(place) = self.state().outstanding.get_mut(&position) {
+    /// A copy's connection was lost, or took nothing: the entry has to be published again.
+    pub(crate) fn returned(&self, position: u64, attempt: Attempt) {
+        let mut state = self.state();
+        let Some(place) = state.outstanding.get_mut(&position) else { return };
+        if matches!(place, Place::InFlight { attempt: present, .. } if *present == attempt) {
             *place = Place::Waiting;
             self.changed.notify_one();
         }
@@ -105,11 +120,10 @@ impl Confirm {
         }
     }
 
-    /// Says that a waiting entry is being published again.
-    pub(crate) fn again(&self, position: u64, copies: usize) {
-        if let Some(place) = self.state().outstanding.get_mut(&position) {
-            *place = Place::InFlight(copies.max(1));
-        }
+    /// Says that a waiting entry is being published again; `None` when it no longer waits.
+    pub(crate) fn again(&self, position: u64, copies: usize) -> Option<Attempt> {
+        let mut state = self.state();
+        (state.outstanding.get(&position) == Some(&Place::Waiting)).then(|| state.start(position, copies))
     }
 
     /// Drops a waiting position that the log no longer has.
@@ -117,18 +131,17 @@ impl Confirm {
         self.state().outstanding.remove(&position);
     }
 
-    /// Says that the log was read on: `positions` with their copies are being published, and with `end` there was
-    /// nothing behind the last of them.
-    pub(crate) fn read_on(&self, positions: &[(u64, usize)], end: bool) {
+    /// Says that the log was read on: `positions` with their copies are about to be published, each in the attempt
+    /// that is returned for it, and with `end` there was nothing behind the last of them.
+    pub(crate) fn read_on(&self, positions: &[(u64, usize)], end: bool) -> Vec<Attempt> {
         let mut state = self.state();
-        for (position, copies) in positions {
-            state.outstanding.insert(*position, Place::InFlight((*copies).max(1)));
-        }
+        let attempts = positions.iter().map(|(position, copies)| state.start(*position, *copies)).collect();
         let last = positions.last().map(|(position, _)| *position);
-        let Some(from) = last.map(|last| last + 1).or(state.behind) else { return };
+        let Some(from) = last.map(|last| last + 1).or(state.behind) else { return attempts };
         // What was committed while the log was read shows in `newest`.
         state.behind = (!end || state.newest >= from).then_some(from);
         state.newest = state.newest.max(last.unwrap_or(0));
+        attempts
     }
 
     /// The position up to which everything is confirmed.
@@ -154,6 +167,15 @@ impl Confirm {
     }
 }
 
+impl State {
+    fn start(&mut self, position: u64, copies: usize) -> Attempt {
+        self.attempts += 1;
+        let place = Place::InFlight { copies: copies.max(1), attempt: self.attempts };
+        self.outstanding.insert(position, place);
+        self.attempts
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,32 +190,35 @@ mod tests {
     fn the_low_mark_waits_for_the_slowest() {
         let confirm = caught_up(10);
         assert_eq!((confirm.low(), confirm.next(9)), (10, Next::Nothing));
-        assert!(confirm.accepted(11, 1) && confirm.accepted(12, 2) && confirm.accepted(13, 1));
-        confirm.acked(13);
-        confirm.acked(11);
+        let attempts =
+            [(11, 1), (12, 2), (13, 1)].map(|(position, copies)| confirm.accepted(position, copies).unwrap());
+        confirm.acked(13, attempts[2]);
+        confirm.acked(11, attempts[0]);
         assert_eq!(confirm.low(), 11);
-        confirm.acked(12);
+        confirm.acked(12, attempts[1]);
         assert_eq!(confirm.low(), 11);
-        confirm.acked(12);
+        confirm.acked(12, attempts[1]);
         assert_eq!(confirm.low(), 13);
     }
 
     #[test]
     fn what_a_connection_took_with_it_is_published_again() {
         let confirm = caught_up(0);
-        confirm.accepted(1, 2);
-        confirm.accepted(2, 1);
-        confirm.acked(1);
-        confirm.returned(1);
-        confirm.acked(1);
+        let first = confirm.accepted(1, 2).unwrap();
+        let other = confirm.accepted(2, 1).unwrap();
+        confirm.returned(1, first);
         assert_eq!((confirm.low(), confirm.next(9)), (0, Next::Positions(vec![1])));
-        confirm.again(1, 2);
-        assert_eq!(confirm.next(9), Next::Nothing);
-        confirm.acked(1);
-        confirm.acked(1);
-        confirm.acked(2);
+        let second = confirm.again(1, 2).unwrap();
+        assert_eq!((confirm.next(9), confirm.again(1, 2)), (Next::Nothing, None));
+        confirm.acked(2, other);
+        // Late news of the first attempt: one copy was confirmed, one lost.
+        confirm.acked(1, first);
+        confirm.returned(1, first);
+        confirm.acked(1, second);
+        assert_eq!((confirm.low(), confirm.next(9)), (0, Next::Nothing));
+        confirm.acked(1, second);
         assert_eq!(confirm.low(), 2);
-        confirm.returned(2);
+        confirm.returned(2, other);
         assert_eq!(confirm.next(9), Next::Nothing);
     }
 
@@ -201,15 +226,16 @@ mod tests {
     fn a_start_reads_on_where_the_last_run_ended() {
         let confirm = Confirm::new(5);
         assert_eq!(confirm.next(9), Next::From(6));
-        assert!(!confirm.accepted(9, 1));
-        confirm.read_on(&[(6, 1), (7, 1)], false);
+        assert_eq!(confirm.accepted(9, 1), None);
+        let mut attempts = confirm.read_on(&[(6, 1), (7, 1)], false);
         assert_eq!((confirm.low(), confirm.next(9)), (5, Next::From(8)));
         confirm.read_on(&[], true);
         assert_eq!(confirm.next(9), Next::From(8), "9 was committed meanwhile");
-        confirm.read_on(&[(9, 1)], true);
-        assert!(confirm.accepted(10, 1));
-        for position in [6, 7, 9, 10] {
-            confirm.acked(position);
+        attempts.extend(confirm.read_on(&[(9, 1)], true));
+        assert_eq!(confirm.accepted(9, 1), None, "it is being published already");
+        attempts.push(confirm.accepted(10, 1).unwrap());
+        for (position, attempt) in [6, 7, 9, 10].into_iter().zip(attempts) {
+            confirm.acked(position, attempt);
         }
         assert_eq!(confirm.low(), 10);
     }
@@ -218,17 +244,15 @@ mod tests {
     fn a_long_absence_of_the_broker_costs_no_memory() {
         let confirm = caught_up(0);
         for position in 1..=REMEMBERED_MAX as u64 * 2 {
-            if confirm.accepted(position, 1) {
-                confirm.returned(position);
+            if let Some(attempt) = confirm.accepted(position, 1) {
+                confirm.returned(position, attempt);
             }
         }
-        assert_eq!(confirm.outstanding(), REMEMBERED_MAX);
-        assert_eq!(confirm.low(), 0);
-        let Next::Positions(first) = confirm.next(3) else { panic!("nothing waits") };
-        assert_eq!(first, [1, 2, 3]);
+        assert_eq!((confirm.outstanding(), confirm.low()), (REMEMBERED_MAX, 0));
+        assert_eq!(confirm.next(3), Next::Positions(vec![1, 2, 3]));
         for position in 1..=REMEMBERED_MAX as u64 {
-            confirm.again(position, 1);
-            confirm.acked(position);
+            let attempt = confirm.again(position, 1).unwrap();
+            confirm.acked(position, attempt);
         }
         assert_eq!(confirm.next(3), Next::From(REMEMBERED_MAX as u64 + 1));
     }

@@ -19,7 +19,10 @@ pub(crate) struct Cursor {
     /// How far the session is.
     pub(crate) position: Position,
     reader: usize,
+    id: u64,
     joined: bool,
+    /// While an answer is being made that says where the conversation stands, nothing of it is handed over.
+    pub(crate) paused: bool,
 }
 
 impl Cursor {
@@ -27,7 +30,16 @@ impl Cursor {
     pub(crate) fn new(hub: &Arc<Hub>, handle: &Arc<Handle>, sequencer: Arc<Sequencer>) -> Self {
         let reader = sequencer.add_reader(handle.bell.clone());
         let position = sequencer.end();
-        Self { hub: hub.clone(), handle: handle.clone(), sequencer, position, reader, joined: false }
+        Self {
+            hub: hub.clone(),
+            handle: handle.clone(),
+            sequencer,
+            position,
+            reader,
+            id: hub.count(),
+            joined: false,
+            paused: false,
+        }
     }
 
     /// Which conversation.
@@ -37,9 +49,14 @@ impl Cursor {
 
     /// Moves behind `seq`, where the session was told to begin.
     pub(crate) fn start_after(&mut self, seq: u64) {
-        if seq != self.position.seq {
+        if seq != self.position.seq || self.position.index.is_none() {
             self.position = Position { presence: self.position.presence, ..Position::after(seq) };
         }
+    }
+
+    /// Tells this cursor from others of the same conversation, before and after it.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 
     /// Whether the session has joined, beyond being sent what is private to its user.

@@ -6,12 +6,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use mqttchat_protocol::{Conversation, Entry, ErrorCode, MessageId, Refusal, ServerFrame, UserId};
+use mqttchat_protocol::{Conversation, Entry, ErrorCode, Frame, MessageId, Party, Refusal, ServerFrame};
 use mqttchat_store::{AppendError, Appended, NewEntry};
 use tokio::sync::{Notify, oneshot};
 
 use crate::hub::Hub;
+use crate::link::Link;
 use crate::mail::Handle;
+use crate::sequencer::{Offered, Sequencer};
 
 /// Who waits for an entry to be committed.
 pub(crate) enum Origin {
@@ -27,7 +29,7 @@ struct Committed {
     origin: Origin,
 }
 
-/// What was committed and not delivered yet. Bounded by the store's queue, whose places are given back afterwards.
+/// What was committed and not delivered yet. Bounded by what sessions and callers may have on its way to the log.
 #[derive(Default)]
 pub(crate) struct Deliveries {
     waiting: Mutex<Vec<Committed>>,
@@ -75,10 +77,10 @@ impl Hub {
     fn deliver_one(self: &Arc<Self>, committed: Committed) {
         let Committed { result, id, origin } = committed;
         if let Ok(Appended { entry, fresh: true }) = &result {
-            metrics::counter!("mqttchat_messages_accepted_total").increment(1);
+            self.figures.accepted.increment(1);
             let link = match &origin {
-                Origin::Session(handle) => Some(&handle.link),
-                Origin::Caller(_) => None,
+                Origin::Session(handle) => self.link_of(handle),
+                Origin::Caller(_) => &self.link,
             };
             self.deliver_entry(entry, link);
         }
@@ -92,17 +94,14 @@ impl Hub {
         }
     }
 
-    fn deliver_entry(self: &Arc<Self>, entry: &Entry, link: Option<&crate::link::Link>) {
+    fn deliver_entry(self: &Arc<Self>, entry: &Entry, link: &Link) {
         let frame = entry.to_frame();
         let topics = self.topics.msgs(&entry.conversation);
-        let payload = self.payload(entry, frame.as_json());
-        self.arrived(&entry.conversation, entry.seq, &entry.id, frame);
-        if !self.confirm.accepted(entry.position, topics.len()) {
-            return;
-        }
-        match link {
-            Some(link) if link.is_connected() => link.publish_entry(entry.position, &topics, &payload),
-            _ => self.confirm.returned(entry.position),
+        let attempt = self.confirm.accepted(entry.position, topics.len());
+        let payload = attempt.map(|attempt| (attempt, self.payload(entry, frame.as_json())));
+        self.committed(entry, frame);
+        if let Some((attempt, payload)) = payload {
+            link.publish_entry(entry.position, attempt, &topics, &payload);
         }
     }
 
@@ -117,46 +116,45 @@ impl Hub {
         self.keys.seal(frame).into()
     }
 
-    /// Puts an entry before those who are to see it on this node: from its own store, or rung by MQTT.
-    pub(crate) fn arrived(
-        self: &Arc<Self>,
-        conversation: &Conversation,
-        seq: u64,
-        id: &MessageId,
-        frame: mqttchat_protocol::Frame,
-    ) {
-        let sequencer = match conversation {
-            Conversation::Public | Conversation::Room(_) => self.known_sequencer(conversation),
-            Conversation::Pair(one, other) => {
-                let users = [one.user(), (one != other).then(|| other.user()).flatten()];
-                self.private_sequencer(conversation, seq, users.iter().flatten())
-            }
+    /// Puts an entry of this node's own store before those who are to see it here. Everything before it is in the log.
+    fn committed(self: &Arc<Self>, entry: &Entry, frame: Frame) {
+        let sequencer = match &entry.conversation {
+            Conversation::Public | Conversation::Room(_) => self.known_sequencer(&entry.conversation),
+            Conversation::Pair(one, other) => self.private_sequencer(entry, one, other),
         };
         let Some(sequencer) = sequencer else { return };
-        if sequencer.offer(seq, id, frame) == crate::sequencer::Offered::Hole {
+        if sequencer.offer(entry.seq, &entry.id, frame) == Offered::Hole {
             self.repair(&sequencer);
         }
         self.wake(&sequencer);
     }
 
     /// The sequencer of a private conversation, with every session of both users here reading it; `None` when
-    /// neither is here. A new one starts right before `seq`.
-    fn private_sequencer<'a>(
+    /// neither is here and nobody reads it.
+    fn private_sequencer(
         self: &Arc<Self>,
-        conversation: &Conversation,
-        seq: u64,
-        users: impl Iterator<Item = &'a UserId>,
-    ) -> Option<Arc<crate::sequencer::Sequencer>> {
-        let sessions: Vec<Arc<Handle>> = users.flat_map(|user| self.people.sessions_of(user)).collect();
+        entry: &Entry,
+        one: &Party,
+        other: &Party,
+    ) -> Option<Arc<Sequencer>> {
+        let sessions = self.sessions_of_pair(one, other);
         if sessions.is_empty() {
-            return self.known_sequencer(conversation);
+            return self.known_sequencer(&entry.conversation);
         }
-        let sequencer = self.sequencer_from(conversation, seq);
-        let before = sequencer.head().unwrap_or(seq - 1).min(seq - 1);
+        let sequencer = self.sequencer_from(&entry.conversation, entry.seq);
+        // One that waits for the store to say where the log stands need not wait any longer.
+        sequencer.settle(entry.seq - 1);
+        let before = sequencer.head().unwrap_or(0).min(entry.seq - 1);
         for session in sessions {
             session.attach(&sequencer, before);
         }
         Some(sequencer)
+    }
+
+    /// Every session here of the two users of a private conversation.
+    pub(crate) fn sessions_of_pair(&self, one: &Party, other: &Party) -> Vec<Arc<Handle>> {
+        let users = [one.user(), (one != other).then(|| other.user()).flatten()];
+        users.iter().flatten().flat_map(|user| self.people.sessions_of(user)).collect()
     }
 }
 

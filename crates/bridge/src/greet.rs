@@ -11,7 +11,7 @@ use mqttchat_protocol::{
 use serde_json::Value;
 
 use crate::auth::{Denied, Identity};
-use crate::bridge::retry_after;
+use crate::bridge::{Present, retry_after};
 use crate::command::{Outcome, store_away};
 use crate::cursor::Cursor;
 use crate::hub::Hub;
@@ -24,6 +24,12 @@ use crate::transport::{Event, Transport};
 /// How long a client may take to say `hello` (docs/protocol.md §3).
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long it may take to say another, after one that was refused.
+const ANOTHER_HELLO_WITHIN: Duration = Duration::from_secs(120);
+
+/// Bytes of answers that may wait for a client that has not said `hello`.
+const UNTAKEN_MAX: usize = 16 << 10;
+
 /// Why no session came of a connection.
 pub(crate) enum Ended {
     /// The client is gone.
@@ -33,8 +39,11 @@ pub(crate) enum Ended {
 }
 
 /// Waits for a `hello` that can be accepted, and opens the session.
-pub(crate) async fn greet<T: Transport>(hub: &Arc<Hub>, transport: &mut T) -> Result<Session, Ended> {
-    let deadline = Instant::now() + HELLO_WITHIN;
+pub(crate) async fn greet<T: Transport>(
+    hub: &Arc<Hub>,
+    transport: &mut T,
+) -> Result<(Session, Present), Ended> {
+    let mut deadline = Instant::now() + HELLO_WITHIN;
     let mut strikes = Strikes::default();
     let mut stopping = hub.stopping.subscribe();
     loop {
@@ -44,7 +53,8 @@ pub(crate) async fn greet<T: Transport>(hub: &Arc<Hub>, transport: &mut T) -> Re
                 transport.feed(ServerFrame::Bye { retry_after: retry_after(0) }.to_frame());
                 return Err(Ended::Close((1001, "the server stops")));
             },
-            event = transport.drive(true) => event,
+            // Answers that aren't taken are reason enough not to read on.
+            event = transport.drive(transport.backlog() < UNTAKEN_MAX) => event,
             () = tokio::time::sleep_until(deadline.into()) => {
                 return Err(Ended::Close((4408, "no hello within 10 s")));
             }
@@ -62,8 +72,12 @@ pub(crate) async fn greet<T: Transport>(hub: &Arc<Hub>, transport: &mut T) -> Re
                 }
                 Ok(First::Pong) => continue,
                 Ok(First::Hello(id, hello)) => match open(hub, id.as_ref(), &hello, &mut strikes).await {
-                    Ok(session) => return Ok(session),
-                    Err(Refused::Again(refusal)) => refusal.re(id),
+                    Ok(opened) => return Ok(opened),
+                    Err(Refused::Again(refusal)) => {
+                        // A person looks for another name.
+                        deadline = Instant::now() + ANOTHER_HELLO_WITHIN;
+                        refusal.re(id)
+                    }
                     Err(Refused::Unauthorized(reason)) => {
                         let refusal = Refusal::new(ErrorCode::Unauthorized, reason).re(id);
                         transport.feed(refusal.to_frame());
@@ -123,7 +137,7 @@ async fn open(
     id: Option<&MessageId>,
     hello: &Hello,
     strikes: &mut Strikes,
-) -> Result<Session, Refused> {
+) -> Result<(Session, Present), Refused> {
     let most = hub.options.limits.resume;
     if hello.resume.len() > most {
         let reason = format!("data.resume names more than {most} conversations");
@@ -137,20 +151,12 @@ async fn open(
     let session_id = format!("{:016x}", rand::random::<u64>());
     let handle = Arc::new(Handle::new(session_id, identity.user.clone(), identity.name.clone(), link));
     // Registered first: what comes from now on is not missed by what is read below.
-    let bucket = hub.people.arrive(&handle);
+    let (present, bucket) = Present::new(hub, &handle);
+    let outcome = resume(hub, &handle, id, hello, &identity).await?;
     let mut session = Session::new(hub.clone(), handle.clone(), bucket, std::mem::take(strikes));
-    match resume(hub, &handle, id, hello, &identity).await {
-        Ok(outcome) => {
-            session.begin(outcome);
-            hub.start_link(&handle);
-            Ok(session)
-        }
-        Err(refusal) => {
-            drop(session);
-            hub.people.depart(&handle, true);
-            Err(refusal.into())
-        }
-    }
+    session.begin(outcome);
+    hub.start_link(&handle);
+    Ok((session, present))
 }
 
 /// The 1000 frame, and where each conversation goes on.
@@ -194,7 +200,7 @@ async fn resume(
         }
         let sequencer = hub.sequencer(&missed.conversation).await.map_err(store_away)?;
         let mut cursor = Cursor::new(hub, handle, sequencer);
-        let gap = go_on(hub, handle, &mut cursor, missed.delivered, false);
+        let gap = go_on(hub, handle, &mut cursor, missed.delivered, false).await?;
         outcome.frames.extend(gap);
         outcome.cursors.push(cursor);
     }
@@ -212,7 +218,8 @@ async fn rejoin(
     let sequencer = hub.sequencer(&conversation).await.map_err(store_away)?;
     let mut cursor = Cursor::new(hub, handle, sequencer);
     cursor.join();
-    let mut frames: Vec<Frame> = go_on(hub, handle, &mut cursor, seq, other_log).into_iter().collect();
+    let gap = go_on(hub, handle, &mut cursor, seq, other_log).await?;
+    let mut frames: Vec<Frame> = gap.into_iter().collect();
     if let (Conversation::Pair(..), Dest::Private(partner)) = (&conversation, dest)
         && let Some(user) = Party::user(partner).filter(|user| *user != handle.user)
         && let Some(person) = hub.person(&user).await?
@@ -225,16 +232,26 @@ async fn rejoin(
 
 /// Puts a cursor behind `seq`, or, where that is too far back or of another log, before the newest entries; then with
 /// the `gap` to be told.
-fn go_on(hub: &Hub, handle: &Handle, cursor: &mut Cursor, seq: u64, other_log: bool) -> Option<Frame> {
-    let head = cursor.position.seq;
+async fn go_on(
+    hub: &Hub,
+    handle: &Handle,
+    cursor: &mut Cursor,
+    seq: u64,
+    other_log: bool,
+) -> Result<Option<Frame>, Refusal> {
+    let mut head = cursor.position.seq;
+    if seq > head {
+        // What is delivered here follows the log a little later.
+        head = hub.store.head(cursor.conversation()).await.map_err(store_away)?;
+    }
     let newest = head.saturating_sub(hub.options.limits.history);
     let dest = cursor.conversation().dest_for(&handle.party);
     let reset = other_log || seq > head;
     if !reset && seq >= newest {
         cursor.start_after(seq);
-        return None;
+        return Ok(None);
     }
     cursor.start_after(newest);
     let after = if reset { 0 } else { seq };
-    Some(ServerFrame::Gap { dest: &dest, after, before: newest + 1, reset }.to_frame())
+    Ok(Some(ServerFrame::Gap { dest: &dest, after, before: newest + 1, reset }.to_frame()))
 }

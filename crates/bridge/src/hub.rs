@@ -12,12 +12,14 @@ use tokio::sync::{Notify, Semaphore, watch};
 use crate::auth::Authenticator;
 use crate::confirm::Confirm;
 use crate::deliver::Deliveries;
+use crate::figures::Figures;
 use crate::incoming::Seen;
 use crate::link::Link;
 use crate::options::{BridgeOptions, Private};
 use crate::people::People;
 use crate::sequencer::Sequencer;
 use crate::slots::Slots;
+use crate::states::States;
 use crate::typing::Typists;
 
 /// How long a hole may stay before the store is asked.
@@ -45,6 +47,8 @@ pub(crate) struct Hub {
     pub(crate) people: People,
     pub(crate) typists: Typists,
     pub(crate) seen: Seen,
+    pub(crate) states: States,
+    pub(crate) figures: Figures,
     pub(crate) slots: Slots,
     pub(crate) dials: Semaphore,
     /// The node's own client.
@@ -92,6 +96,8 @@ impl Hub {
             people: People::new(options.rates),
             typists: Typists::default(),
             seen: Seen::default(),
+            states: States::default(),
+            figures: Figures::new(),
             slots: Slots::new(options.mqtt.max_clients),
             dials: Semaphore::new(DIALS_AT_ONCE),
             broker,
@@ -139,8 +145,8 @@ impl Hub {
     /// When the store can't be read.
     pub(crate) async fn sequencer(&self, conversation: &Conversation) -> Result<Arc<Sequencer>, StoreError> {
         let sequencer = self.sequencer_or(conversation, None);
-        if sequencer.head().is_none() {
-            sequencer.settle(self.store.head(conversation).await?);
+        if sequencer.head().is_none() && sequencer.settle(self.store.head(conversation).await?) {
+            self.wake(&sequencer);
         }
         Ok(sequencer)
     }
@@ -240,12 +246,15 @@ impl Hub {
         self.cluster_client_id(&format!("{}-{role}", self.node))
     }
 
-    /// A client id that every node has.
+    /// A client id that every node of this installation has, and no other installation on the same broker.
     pub(crate) fn cluster_client_id(&self, role: &str) -> String {
-        let prefix = self.options.mqtt.prefix.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-        let prefix = prefix.trim_matches('-').to_ascii_lowercase();
-        let chat = if prefix.is_empty() { "mqttchat".to_owned() } else { format!("mqttchat-{prefix}") };
-        format!("{chat}-{role}")
+        let log: String = self.store.log_id().chars().filter(char::is_ascii_alphanumeric).take(12).collect();
+        format!("mqttchat-{}-{role}", log.to_ascii_lowercase())
+    }
+
+    /// Whether clients leave the broker by hanging up: the embedded one prefers it.
+    pub(crate) fn hangs_up(&self) -> bool {
+        self.options.mqtt.strangers.is_some()
     }
 
     /// Whether the server is going down.

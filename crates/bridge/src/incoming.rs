@@ -9,9 +9,13 @@ use serde::Deserialize;
 
 use crate::hub::{Hub, now_ms};
 use crate::link::Link;
+use crate::sequencer::Offered;
 
 /// What is not of the log and older than this, in ms, is dropped.
 const PASSING_MAX_AGE: u64 = 30_000;
+
+/// What is older than a session by more than this, in ms, was in the log when it was opened, whosever clock is off.
+const OPENED_MARGIN: u64 = 5_000;
 
 /// Topics of runs of nodes whose counters are remembered.
 const ORIGINS_MAX: usize = 10_000;
@@ -72,6 +76,8 @@ impl Hub {
         let Ok(envelope) = self.keys.open(&publish.payload) else { return };
         match topic {
             Topic::Msgs(dest) => self.rung_entry(&dest, &envelope.to_json()),
+            // What was retained was true once.
+            Topic::Status(_) if publish.retain => {}
             Topic::Typing(_) | Topic::Acks(_) | Topic::Status(_) => {
                 self.rung_passing(link, &topic, &publish.topic, &envelope.to_json());
             }
@@ -86,16 +92,67 @@ impl Hub {
         if entry.seq == 0 || !fits(topic, &conversation) {
             return;
         }
-        let id = entry.id.as_deref().and_then(MessageId::parse);
-        if let ("msg", Some(id)) = (entry.kind, id) {
-            return self.arrived(&conversation, entry.seq, &id, Frame::text(json));
+        let Some(sequencer) = self.known_sequencer(&conversation) else {
+            return self.rung_unknown(&conversation, entry.seq);
+        };
+        if sequencer.head().is_some_and(|head| head >= entry.seq) {
+            return;
         }
-        // A bell: what it rings for is in the log.
-        if let Some(sequencer) = self.known_sequencer(&conversation)
-            && sequencer.ring_for(entry.seq)
-        {
+        if let Conversation::Pair(one, other) = &conversation {
+            let before = sequencer.head().unwrap_or(entry.seq - 1).min(entry.seq - 1);
+            for session in self.sessions_of_pair(one, other) {
+                session.attach(&sequencer, before);
+            }
+        }
+        let id = entry.id.as_deref().and_then(MessageId::parse);
+        let hole = match id {
+            Some(id) if entry.kind == "msg" => {
+                sequencer.offer(entry.seq, &id, Frame::text(json)) == Offered::Hole
+            }
+            // A bell: what it rings for is in the log.
+            _ => sequencer.ring_for(entry.seq),
+        };
+        if hole {
             self.repair(&sequencer);
         }
+        self.wake(&sequencer);
+    }
+
+    /// Something came in a private conversation that nobody here reads. Where its users are here, the log says how it
+    /// stands: what MQTT brings may be old, and is never where a conversation begins.
+    fn rung_unknown(self: &Arc<Self>, conversation: &Conversation, seq: u64) {
+        let Conversation::Pair(one, other) = conversation else { return };
+        if self.sessions_of_pair(one, other).is_empty() {
+            return;
+        }
+        let (hub, conversation) = (self.clone(), conversation.clone());
+        tokio::spawn(async move {
+            if let Err(error) = hub.read_unknown(&conversation, seq).await {
+                tracing::warn!(%error, "a private conversation can't be read; its next message tries again");
+            }
+        });
+    }
+
+    async fn read_unknown(
+        self: &Arc<Self>,
+        conversation: &Conversation,
+        seq: u64,
+    ) -> Result<(), mqttchat_store::StoreError> {
+        let Conversation::Pair(one, other) = conversation else { return Ok(()) };
+        let entries = self.store.entries_after(conversation, seq - 1, 1).await?;
+        let Some(entry) = entries.first() else { return Ok(()) };
+        let cursors = self.store.cursors(conversation).await?;
+        let sequencer = self.sequencer(conversation).await?;
+        for session in self.sessions_of_pair(one, other) {
+            let delivered = cursors
+                .iter()
+                .find(|cursor| cursor.user == session.user)
+                .map_or(0, |cursor| cursor.delivered);
+            // A session that doesn't read it had everything when it was opened.
+            let old = entry.time + OPENED_MARGIN < session.opened_at;
+            session.attach(&sequencer, if old { delivered } else { delivered.min(seq - 1) });
+        }
+        Ok(())
     }
 
     fn rung_passing(self: &Arc<Self>, link: &Link, topic: &Topic, name: &str, json: &[u8]) {
@@ -131,16 +188,17 @@ impl Hub {
         }
     }
 
-    /// A Last Will, perhaps: somebody with another session here is not offline, and says so.
+    /// A Last Will, perhaps: somebody with another session here is not offline, and one of their sessions says so.
     fn rung_status(&self, link: &Link, user: &UserId, passing: &Passing) {
         if passing.user.as_deref() != Some(user.as_str()) || passing.state.as_deref() != Some("offline") {
             return;
         }
         let here = self.people.sessions_of(user);
+        let Some(session) = here.first().filter(|session| session.link.is(link)) else { return };
         let ended =
             passing.session.as_deref().is_some_and(|ended| here.iter().all(|session| session.id != ended));
-        if let (Some(session), true, false) = (here.first(), ended, self.is_stopping()) {
-            self.publish_status(link, session, PersonState::Online);
+        if ended && !self.is_stopping() {
+            self.publish_status(session, PersonState::Online);
         }
     }
 }

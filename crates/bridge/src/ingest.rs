@@ -1,8 +1,10 @@
 //! What strangers publish: taken in once in the whole cluster, by the node that holds the ingest lease.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
@@ -15,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::deliver::Origin;
 use crate::hub::Hub;
 use crate::limits::Bucket;
-use crate::link::{Dial, Link, Listener};
+use crate::link::{Acked, Connection, Dial, Link, Listener};
 use crate::options::Rates;
 
 /// Messages that wait to be looked at; above it nothing more is read from the broker.
@@ -24,17 +26,33 @@ const QUEUE: usize = 256;
 /// Messages that are on their way to the log at a time.
 const SUBMITTED_MAX: usize = 64;
 
+/// Acknowledgements that may wait to be sent: more than messages can be unacknowledged.
+const ACKS: usize = 2048;
+
 /// The lease of the one who takes strangers' messages in, and how long it holds without being renewed.
 const LEASE: &str = "ingest";
 const LEASE_TTL: Duration = Duration::from_secs(20);
 const LEASE_RENEW: Duration = Duration::from_secs(5);
 
+/// How long to wait before the store is tried again.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long to wait for room for acknowledgements.
+const ACK_AGAIN: Duration = Duration::from_millis(10);
+
 /// How often refusals are logged at most.
 const LOG_EVERY: Duration = Duration::from_secs(60);
 
 enum Item {
-    Connected { session_present: bool },
-    Publish(Publish),
+    Accepted { session_present: bool },
+    Publish(Came),
+}
+
+/// A message, and the connection that it came on.
+#[derive(Debug)]
+struct Came {
+    connection: Connection,
+    publish: Publish,
 }
 
 struct IngestListener {
@@ -42,13 +60,13 @@ struct IngestListener {
 }
 
 impl Listener for IngestListener {
-    fn connected(&self, session_present: bool) {
-        // There is room: nothing else comes before it on a new connection, and `ready` was waited for.
-        let _ = self.queue.try_send(Item::Connected { session_present });
+    fn accepted(&self, _connection: Connection, session_present: bool) {
+        // There is room: `ready` has left a place for it.
+        let _ = self.queue.try_send(Item::Accepted { session_present });
     }
 
-    fn message(&self, _link: &Link, publish: Publish) {
-        let _ = self.queue.try_send(Item::Publish(publish));
+    fn message(&self, _link: &Link, connection: Connection, publish: Publish) {
+        let _ = self.queue.try_send(Item::Publish(Came { connection, publish }));
     }
 
     fn ready(&self) -> BoxFuture<'_, ()> {
@@ -107,7 +125,9 @@ async fn hold_lease(hub: &Arc<Hub>) {
             filters: dial_hub.topics.ingest_filters().to_vec(),
             keep_alive: Duration::from_secs(30),
             inflight: 8,
+            queue: ACKS,
             persistent: true,
+            hang_up: dial_hub.hangs_up(),
         })
     };
     let client = link.clone().run(None, dial, Arc::new(IngestListener { queue }));
@@ -132,39 +152,97 @@ async fn take_in(hub: &Arc<Hub>, link: &Link, mut items: mpsc::Receiver<Item>) {
     let rates = Rates { messages_per_second: hub.options.mqtt.ingest_per_second, burst: 100 };
     let mut bucket = Bucket::new(rates, Instant::now());
     let refusals = Refusals::default();
+    let mut doubts = Doubts::default();
     let mut session = None;
     let mut pending = FuturesOrdered::new();
+    let mut acks: VecDeque<Came> = VecDeque::new();
     loop {
+        while let Some(came) = acks.front() {
+            match link.ack(came.connection, &came.publish) {
+                Acked::Full => break,
+                Acked::Done => doubts.settled(&came.publish),
+                // It comes again, and is known by then.
+                Acked::Gone => {}
+            }
+            acks.pop_front();
+        }
         tokio::select! {
             biased;
             Some(done) = pending.next(), if !pending.is_empty() => {
-                let done: Option<Publish> = done;
-                if let Some(publish) = done.filter(|publish| publish.qos != QoS::AtMostOnce) {
-                    // A lost connection's messages come again, and are known by then.
-                    let _ = link.ack(&publish);
-                }
+                let done: Option<Came> = done;
+                acks.extend(done.filter(|came| came.publish.qos != QoS::AtMostOnce));
             }
             item = items.recv(), if pending.len() < SUBMITTED_MAX => match item {
                 None => return,
-                Some(Item::Connected { session_present }) => session = generation(hub, session_present).await,
-                Some(Item::Publish(publish)) => {
-                    match foreign(hub, &publish, session) {
-                        Ok(None) => pending.push_back(finished(publish)),
+                Some(Item::Accepted { session_present }) => {
+                    doubts.reconnected(session_present);
+                    session = Some(generation(hub, session_present).await);
+                }
+                Some(Item::Publish(came)) => {
+                    if doubts.is_known(&came.publish) {
+                        pending.push_back(finished(came));
+                        continue;
+                    }
+                    match foreign(hub, &came.publish, session) {
+                        Ok(None) => pending.push_back(finished(came)),
                         Ok(Some(entry)) => {
                             while let Err(wait) = bucket.take(Instant::now()) {
                                 tokio::time::sleep(wait).await;
                             }
+                            doubts.open(&came.publish);
                             let outcome = submit(hub, entry.clone()).await;
-                            pending.push_back(stored(hub.clone(), publish, entry, outcome));
+                            pending.push_back(stored(hub.clone(), came, entry, outcome));
                         }
                         Err(rejected) => {
-                            refusals.note(rejected, &publish.topic);
-                            pending.push_back(finished(publish));
+                            refusals.note(rejected, &came.publish.topic);
+                            pending.push_back(finished(came));
                         }
                     }
                 }
             },
+            // Room for acknowledgements comes as the client sends those before.
+            () = tokio::time::sleep(ACK_AGAIN), if !acks.is_empty() => {}
         }
+    }
+}
+
+/// Messages taken in on an earlier connection and not acknowledged there. The broker brings them again, in order; the
+/// embedded one without the DUP flag and with other packet ids, so that only their content tells.
+#[derive(Debug, Default)]
+struct Doubts {
+    unsettled: VecDeque<(String, Bytes)>,
+    expected: VecDeque<(String, Bytes)>,
+}
+
+impl Doubts {
+    fn open(&mut self, publish: &Publish) {
+        if publish.qos != QoS::AtMostOnce {
+            self.unsettled.push_back((publish.topic.clone(), publish.payload.clone()));
+        }
+    }
+
+    fn settled(&mut self, publish: &Publish) {
+        let same =
+            |(topic, payload): &(String, Bytes)| *topic == publish.topic && *payload == publish.payload;
+        if let Some(at) = self.unsettled.iter().position(same) {
+            self.unsettled.remove(at);
+        }
+    }
+
+    fn reconnected(&mut self, session_present: bool) {
+        let unsettled = std::mem::take(&mut self.unsettled);
+        self.expected = if session_present { unsettled } else { VecDeque::new() };
+    }
+
+    /// Whether this is the next of those that come again.
+    fn is_known(&mut self, publish: &Publish) -> bool {
+        let next = self.expected.front();
+        let known = publish.qos != QoS::AtMostOnce
+            && next.is_some_and(|(topic, payload)| *topic == publish.topic && *payload == publish.payload);
+        if known {
+            self.unsettled.extend(self.expected.pop_front());
+        }
+        known
     }
 }
 
@@ -176,47 +254,48 @@ async fn submit(hub: &Arc<Hub>, entry: NewEntry) -> Outcome {
     outcome
 }
 
-fn finished(publish: Publish) -> BoxFuture<'static, Option<Publish>> {
-    Box::pin(std::future::ready(Some(publish)))
+fn finished(came: Came) -> BoxFuture<'static, Option<Came>> {
+    Box::pin(std::future::ready(Some(came)))
 }
 
 /// Waits until the entry is on disk; while the store is away, again and again: the PUBACK comes late, not never.
 fn stored(
     hub: Arc<Hub>,
-    publish: Publish,
+    came: Came,
     entry: NewEntry,
     mut outcome: Outcome,
-) -> BoxFuture<'static, Option<Publish>> {
+) -> BoxFuture<'static, Option<Came>> {
     Box::pin(async move {
         loop {
             match outcome.await {
                 Ok(Ok(appended)) => {
                     let result = if appended.fresh { "taken" } else { "known" };
                     metrics::counter!("mqttchat_ingest_total", "result" => result).increment(1);
-                    return Some(publish);
+                    return Some(came);
                 }
                 Ok(Err(AppendError::Unavailable(_))) => {}
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "a stranger's message was refused");
                     metrics::counter!("mqttchat_ingest_total", "result" => Rejected::NoSuchPlace.as_str())
                         .increment(1);
-                    return Some(publish);
+                    return Some(came);
                 }
                 Err(_) => return None,
             }
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(STORE_PAUSE).await;
             outcome = submit(&hub, entry.clone()).await;
         }
     })
 }
 
-async fn generation(hub: &Hub, session_present: bool) -> Option<u64> {
-    match hub.store.ingest_session(session_present).await {
-        Ok(generation) => Some(generation),
-        Err(error) => {
-            tracing::warn!(%error, "a repeated foreign message can't be told from a new one until the next connection");
-            None
+/// Which generation the broker's session is; what comes waits until the store has said so.
+async fn generation(hub: &Hub, session_present: bool) -> u64 {
+    loop {
+        match hub.store.ingest_session(session_present).await {
+            Ok(generation) => return generation,
+            Err(error) => tracing::warn!(%error, "strangers' messages wait for the store"),
         }
+        tokio::time::sleep(STORE_PAUSE).await;
     }
 }
 
@@ -339,6 +418,22 @@ mod tests {
             (full.text.as_str(), full.from.as_deref(), full.id),
             ("on", Some("Lamp"), MessageId::parse("l1"))
         );
+    }
+
+    #[test]
+    fn what_comes_again_is_known_by_its_content_and_order() {
+        let publish = |text: &str| Publish::new("public/msgs", QoS::AtLeastOnce, text);
+        let mut doubts = Doubts::default();
+        for text in ["a", "b", "b"] {
+            assert!(!doubts.is_known(&publish(text)));
+            doubts.open(&publish(text));
+        }
+        doubts.settled(&publish("a"));
+        doubts.reconnected(true);
+        assert!(doubts.is_known(&publish("b")) && doubts.is_known(&publish("b")));
+        assert!(!doubts.is_known(&publish("b")), "a third one is new");
+        doubts.reconnected(false);
+        assert!(!doubts.is_known(&publish("b")), "another session brings nothing again");
     }
 
     #[test]

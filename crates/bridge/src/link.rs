@@ -10,11 +10,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use rumqttc::{AsyncClient, Event, EventLoop, LastWill, MqttOptions, Outgoing, Packet, QoS, SubscribeFilter};
+use rumqttc::{
+    AsyncClient, Event, EventLoop, LastWill, MqttOptions, Outgoing, Packet, QoS, SubscribeFilter,
+    SubscribeReasonCode,
+};
 use tokio::sync::{Notify, Semaphore, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
-use crate::confirm::Confirm;
+use crate::confirm::{Attempt, Confirm};
 
 /// How long a lost broker is left alone at most before it is tried again.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
@@ -25,8 +28,8 @@ const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// MQTT packets above this are refused on both ways, in bytes: a frame of the largest configurable size, signed.
 const PACKET_MAX: usize = 4 << 20;
 
-/// Stands for a publish at QoS 1 that is no entry's; positions begin at 1.
-const NO_POSITION: u64 = 0;
+/// How long the broker may take to answer a SUBSCRIBE.
+const SUBSCRIBED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What one connection is made with.
 #[derive(Clone, Debug)]
@@ -37,24 +40,44 @@ pub(crate) struct Dial {
     pub(crate) will: Option<(String, Bytes)>,
     pub(crate) filters: Vec<String>,
     pub(crate) keep_alive: Duration,
-    /// Publishes that may wait for their PUBACK, and in the queue before that.
+    /// Publishes that may wait for their PUBACK.
     pub(crate) inflight: u16,
+    /// Publishes and acknowledgements that may wait to be sent.
+    pub(crate) queue: usize,
     /// A persistent session, whose messages are acknowledged by hand.
     pub(crate) persistent: bool,
+    /// Leave by closing the connection, not by DISCONNECT: the embedded broker prefers it.
+    pub(crate) hang_up: bool,
 }
+
+/// One connection of a client; what was said on an earlier one is of no use on it.
+pub(crate) type Connection = u64;
 
 /// What a client reports.
 pub(crate) trait Listener: Send + Sync + 'static {
-    /// The connection is there and its subscriptions are made. `session_present` as the broker says.
-    fn connected(&self, _session_present: bool) {}
+    /// The broker has accepted the connection; nothing has come on it yet.
+    fn accepted(&self, _connection: Connection, _session_present: bool) {}
+    /// The connection is there and its subscriptions are made.
+    fn connected(&self) {}
     /// The connection is lost, or could not be made.
     fn lost(&self, _reason: &str) {}
     /// A message came.
-    fn message(&self, link: &Link, publish: rumqttc::Publish);
+    fn message(&self, link: &Link, connection: Connection, publish: rumqttc::Publish);
     /// Waits until another message can be taken. Meanwhile nothing is read from the broker.
     fn ready(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
+}
+
+/// What became of an acknowledgement by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acked {
+    /// It is on its way.
+    Done,
+    /// There is no room at the moment.
+    Full,
+    /// The message's connection is gone; it will come again.
+    Gone,
 }
 
 /// A handle on a client; the client itself lives in a task of its own. Cloning is cheap.
@@ -74,10 +97,11 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     client: Option<AsyncClient>,
+    connection: Connection,
     /// Submitted, in order, and not given a packet id yet.
-    queued: VecDeque<u64>,
+    queued: VecDeque<Option<(u64, Attempt)>>,
     /// Given a packet id, and not acknowledged yet.
-    sent: HashMap<u16, u64>,
+    sent: HashMap<u16, Option<(u64, Attempt)>>,
 }
 
 impl Link {
@@ -91,8 +115,13 @@ impl Link {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Publishes an entry at QoS 1, one copy on each topic. A copy that can't be taken goes back to [`Confirm`].
-    pub(crate) fn publish_entry(&self, position: u64, topics: &[String], payload: &Bytes) {
+    /// Whether both are the same client.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// Publishes an entry at QoS 1, one copy on each topic. If one can't be taken, the entry goes back to [`Confirm`].
+    pub(crate) fn publish_entry(&self, position: u64, attempt: Attempt, topics: &[String], payload: &Bytes) {
         let mut state = self.state();
         for topic in topics {
             let taken = state.client.as_ref().is_some_and(|client| {
@@ -100,10 +129,10 @@ impl Link {
             });
             if !taken {
                 drop(state);
-                self.inner.confirm.returned(position);
+                self.inner.confirm.returned(position, attempt);
                 return;
             }
-            state.queued.push_back(position);
+            state.queued.push_back(Some((position, attempt)));
         }
     }
 
@@ -115,19 +144,29 @@ impl Link {
         }
     }
 
-    /// Publishes at QoS 1 what is not of the log: while the connection lives, it gets there.
-    pub(crate) fn publish_state(&self, topic: String, payload: Vec<u8>, retain: bool) {
+    /// Publishes at QoS 1 what is not of the log: while the connection lives, it gets there. False when it couldn't
+    /// be taken.
+    pub(crate) fn publish_state(&self, topic: String, payload: Vec<u8>, retain: bool) -> bool {
         let mut state = self.state();
         let published =
             state.client.as_ref().map(|client| client.try_publish(topic, QoS::AtLeastOnce, retain, payload));
-        if matches!(published, Some(Ok(()))) {
-            state.queued.push_back(NO_POSITION);
+        let taken = matches!(published, Some(Ok(())));
+        if taken {
+            state.queued.push_back(None);
         }
+        taken
     }
 
-    /// Acknowledges a message of a persistent session; false when the connection it came on is gone.
-    pub(crate) fn ack(&self, publish: &rumqttc::Publish) -> bool {
-        self.state().client.as_ref().is_some_and(|client| client.try_ack(publish).is_ok())
+    /// Acknowledges a message of a persistent session.
+    pub(crate) fn ack(&self, connection: Connection, publish: &rumqttc::Publish) -> Acked {
+        let state = self.state();
+        match &state.client {
+            Some(client) if state.connection == connection => match client.try_ack(publish) {
+                Ok(()) => Acked::Done,
+                Err(_) => Acked::Full,
+            },
+            _ => Acked::Gone,
+        }
     }
 
     /// Whether it is connected and subscribed.
@@ -176,6 +215,7 @@ impl Link {
         }
     }
 
+    /// Runs one connection to its end; returns why it ended.
     async fn serve(
         &self,
         gate: Option<&Semaphore>,
@@ -184,33 +224,31 @@ impl Link {
         closing: &mut watch::Receiver<bool>,
     ) -> String {
         let (client, mut events) = open(dial);
-        let connect = async {
-            let _turn = match gate {
-                Some(gate) => gate.acquire().await.ok(),
-                None => None,
-            };
-            events.poll().await
-        };
-        let first = tokio::select! {
-            first = connect => first,
+        let connected = tokio::select! {
+            connected = connect(gate, &mut events) => connected,
             _ = closing.wait_for(|closing| *closing) => return String::new(),
         };
-        let session_present = match first {
-            Ok(Event::Incoming(Packet::ConnAck(ack))) => ack.session_present,
-            Ok(other) => return format!("the broker answered with {other:?}"),
-            Err(error) => return error.to_string(),
+        let session_present = match connected {
+            Ok(session_present) => session_present,
+            Err(reason) => return reason,
         };
-        if !dial.filters.is_empty() {
+        let connection = {
+            let mut state = self.state();
+            state.connection += 1;
+            state.connection
+        };
+        listener.accepted(connection, session_present);
+        let mut ready = Some(Instant::now() + SUBSCRIBED_WITHIN);
+        if dial.filters.is_empty() {
+            ready = None;
+            self.state().client = Some(client.clone());
+            listener.connected();
+        } else {
             let filters =
                 dial.filters.iter().map(|filter| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce));
             if let Err(error) = client.try_subscribe_many(filters) {
                 return error.to_string();
             }
-        }
-        let mut subscribed = dial.filters.is_empty();
-        if subscribed {
-            self.state().client = Some(client.clone());
-            listener.connected(session_present);
         }
         let mut leaving: Option<Instant> = None;
         loop {
@@ -220,28 +258,33 @@ impl Link {
                 _ = closing.wait_for(|closing| *closing), if leaving.is_none() => {
                     leaving = Some(Instant::now() + CLOSE_WAIT);
                     self.state().client = None;
-                    if self.outstanding() == 0 && client.try_disconnect().is_err() {
+                    if self.has_left(dial, &client) {
                         return String::new();
                     }
                     continue;
                 }
-                () = wait_until(leaving), if leaving.is_some() => return String::new(),
+                () = wait_until(ready) => return "the broker doesn't answer the subscription".to_owned(),
+                () = wait_until(leaving) => return String::new(),
             };
             match event {
-                Ok(Event::Incoming(Packet::SubAck(_))) if !subscribed => {
-                    subscribed = true;
+                Ok(Event::Incoming(Packet::SubAck(ack))) => {
+                    if ack.return_codes.contains(&SubscribeReasonCode::Failure) {
+                        return "the broker refuses the subscription: check the access rights of its user"
+                            .to_owned();
+                    }
+                    ready = None;
                     if leaving.is_none() {
                         self.state().client = Some(client.clone());
-                        listener.connected(session_present);
+                        listener.connected();
                     }
                 }
                 Ok(Event::Incoming(Packet::Publish(publish))) => {
-                    listener.message(self, publish);
+                    listener.message(self, connection, publish);
                     listener.ready().await;
                 }
                 Ok(Event::Incoming(Packet::PubAck(ack))) => {
                     self.acked(ack.pkid);
-                    if leaving.is_some() && self.outstanding() == 0 && client.try_disconnect().is_err() {
+                    if leaving.is_some() && self.has_left(dial, &client) {
                         return String::new();
                     }
                 }
@@ -253,21 +296,24 @@ impl Link {
         }
     }
 
+    /// Whether a leaving client is done; where it says goodbye to the broker, it has to be polled until that is sent.
+    fn has_left(&self, dial: &Dial, client: &AsyncClient) -> bool {
+        self.outstanding() == 0 && (dial.hang_up || client.try_disconnect().is_err())
+    }
+
     fn sent(&self, packet: u16) {
         let mut state = self.state();
-        if let Some(position) = state.queued.pop_front() {
-            state.sent.insert(packet, position);
+        if let Some(entry) = state.queued.pop_front() {
+            state.sent.insert(packet, entry);
         }
     }
 
     fn acked(&self, packet: u16) {
-        let position = self.state().sent.remove(&packet);
-        if let Some(position) = position {
-            if position != NO_POSITION {
-                self.inner.confirm.acked(position);
-            }
-            self.inner.settled.notify_one();
+        let entry = self.state().sent.remove(&packet);
+        if let Some(Some((position, attempt))) = entry {
+            self.inner.confirm.acked(position, attempt);
         }
+        self.inner.settled.notify_one();
     }
 
     /// Waits until a publish is confirmed or given back. Cancel safe.
@@ -282,19 +328,30 @@ impl Link {
             state.client = None;
             (std::mem::take(&mut state.queued), std::mem::take(&mut state.sent))
         };
-        for position in
-            queued.into_iter().chain(sent.into_values()).filter(|position| *position != NO_POSITION)
-        {
-            self.inner.confirm.returned(position);
+        for (position, attempt) in queued.into_iter().chain(sent.into_values()).flatten() {
+            self.inner.confirm.returned(position, attempt);
         }
         self.inner.settled.notify_one();
+    }
+}
+
+/// Waits for the CONNACK; whether the broker had a session, or why there is no connection.
+async fn connect(gate: Option<&Semaphore>, events: &mut EventLoop) -> Result<bool, String> {
+    let _turn = match gate {
+        Some(gate) => gate.acquire().await.ok(),
+        None => None,
+    };
+    match events.poll().await {
+        Ok(Event::Incoming(Packet::ConnAck(ack))) => Ok(ack.session_present),
+        Ok(other) => Err(format!("the broker answered with {other:?}")),
+        Err(error) => Err(error.to_string()),
     }
 }
 
 async fn wait_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => sleep(Duration::MAX).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -312,7 +369,7 @@ fn open(dial: &Dial) -> (AsyncClient, EventLoop) {
     if let Some((topic, payload)) = &dial.will {
         options.set_last_will(LastWill::new(topic.clone(), payload.clone(), QoS::AtLeastOnce, true));
     }
-    let (client, mut events) = AsyncClient::new(options, usize::from(dial.inflight));
+    let (client, mut events) = AsyncClient::new(options, dial.queue);
     events.network_options.set_tcp_nodelay(true);
     (client, events)
 }

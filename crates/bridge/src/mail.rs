@@ -11,7 +11,8 @@ use crate::hub::now_ms;
 use crate::link::Link;
 use crate::sequencer::Sequencer;
 
-/// Bytes of frames that may wait for a session that doesn't take them; above it is closed with 4413.
+/// Bytes of frames that may wait for a session that doesn't take them; above it receipts are dropped, which the next
+/// `join` makes up for. Answers to its own messages are bounded by their number.
 const MAIL_MAX: usize = 1 << 20;
 
 /// One session, as the rest of the node knows it.
@@ -25,6 +26,8 @@ pub(crate) struct Handle {
     pub(crate) party: Party,
     /// The name that is shown.
     pub(crate) name: Arc<str>,
+    /// When it was opened, Unix time in ms.
+    pub(crate) opened_at: u64,
     /// Wakes it.
     pub(crate) bell: Arc<Bell>,
     /// Its MQTT client.
@@ -41,18 +44,7 @@ pub(crate) struct Mail {
     pub(crate) frames: VecDeque<Frame>,
     /// Private conversations in which something came, and the last `seq` before that.
     pub(crate) attach: Vec<(Arc<Sequencer>, u64)>,
-    /// Why it has to end.
-    pub(crate) end: Option<End>,
     bytes: usize,
-}
-
-/// Why the node ends a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// The server stops: `bye` with this `retry_after` in ms, then 1001.
-    Stopping { retry_after: u64 },
-    /// It doesn't take what waits for it: 4413.
-    Stuck,
 }
 
 impl Handle {
@@ -64,6 +56,7 @@ impl Handle {
             user,
             name,
             link,
+            opened_at: now_ms(),
             bell: Arc::default(),
             mail: Mutex::default(),
             submitted: AtomicUsize::new(0),
@@ -75,15 +68,13 @@ impl Handle {
         self.mail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Leaves a frame for it.
+    /// Leaves a receipt for it.
     pub(crate) fn send(&self, frame: Frame) {
         let mut mail = self.mail();
-        mail.bytes += frame.len();
-        if mail.bytes > MAIL_MAX {
-            mail.end.get_or_insert(End::Stuck);
-        } else {
-            mail.frames.push_back(frame);
+        if mail.bytes + frame.len() > MAIL_MAX {
+            return;
         }
+        mail.push(frame);
         drop(mail);
         self.bell.ring();
     }
@@ -91,12 +82,6 @@ impl Handle {
     /// Tells it that something came in a private conversation of its user, after `seq`.
     pub(crate) fn attach(&self, sequencer: &Arc<Sequencer>, seq: u64) {
         self.mail().attach.push((sequencer.clone(), seq));
-        self.bell.ring();
-    }
-
-    /// Tells it to end.
-    pub(crate) fn end(&self, end: End) {
-        self.mail().end.get_or_insert(end);
         self.bell.ring();
     }
 
@@ -113,7 +98,8 @@ impl Handle {
     /// Counts one that has been answered.
     pub(crate) fn answered(&self, frame: Frame) {
         self.submitted.fetch_sub(1, Ordering::AcqRel);
-        self.send(frame);
+        self.mail().push(frame);
+        self.bell.ring();
     }
 
     /// When the session ended, Unix time in ms: the moment of the first call, the same for all who ask.
@@ -124,5 +110,12 @@ impl Handle {
     /// Messages on their way to the log.
     pub(crate) fn submitted(&self) -> usize {
         self.submitted.load(Ordering::Acquire)
+    }
+}
+
+impl Mail {
+    fn push(&mut self, frame: Frame) {
+        self.bytes += frame.len();
+        self.frames.push_back(frame);
     }
 }

@@ -7,9 +7,9 @@ use mqttchat_protocol::{PersonState, ServerFrame, UserId};
 use rumqttc::{AsyncClient, ConnectReturnCode, Event, MqttOptions, Packet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::confirm::Next;
+use crate::confirm::{Attempt, Next};
 use crate::hub::{Hub, now_ms};
-use crate::link::{Dial, Link, Listener};
+use crate::link::{Connection, Dial, Link, Listener};
 
 /// Changes of up to this long come in one presence frame (docs/protocol.md §4).
 const PRESENCE_EVERY: Duration = Duration::from_millis(250);
@@ -36,7 +36,7 @@ const PROBE_WITHIN: Duration = Duration::from_secs(5);
 struct HubListener(Weak<Hub>);
 
 impl Listener for HubListener {
-    fn connected(&self, _session_present: bool) {
+    fn connected(&self) {
         if let Some(hub) = self.0.upgrade() {
             tracing::info!("connected to the broker");
             metrics::gauge!("mqttchat_broker_connected").set(1);
@@ -53,7 +53,7 @@ impl Listener for HubListener {
         }
     }
 
-    fn message(&self, link: &Link, publish: rumqttc::Publish) {
+    fn message(&self, link: &Link, _connection: Connection, publish: rumqttc::Publish) {
         if let Some(hub) = self.0.upgrade() {
             hub.rung(link, &publish);
         }
@@ -76,7 +76,9 @@ impl Hub {
                 filters: self.topics.hub_filters().to_vec(),
                 keep_alive: Duration::from_secs(10),
                 inflight: INFLIGHT,
+                queue: usize::from(INFLIGHT),
                 persistent: false,
+                hang_up: self.hangs_up(),
             })
         };
         link.run(None, dial, listener).await;
@@ -124,8 +126,9 @@ impl Hub {
                     match entries.iter().find(|entry| entry.position == *position) {
                         Some(entry) => {
                             let topics = self.topics.msgs(&entry.conversation);
-                            self.confirm.again(*position, topics.len());
-                            self.publish_now(entry, &topics);
+                            if let Some(attempt) = self.confirm.again(*position, topics.len()) {
+                                self.publish_now(entry, attempt, &topics);
+                            }
                         }
                         None => self.confirm.forget(*position),
                     }
@@ -139,19 +142,19 @@ impl Hub {
                     .collect();
                 let positions: Vec<_> =
                     read.iter().map(|(position, topics)| (*position, topics.len())).collect();
-                self.confirm.read_on(&positions, entries.len() < AGAIN_PAGE);
-                for (entry, (_, topics)) in entries.iter().zip(&read) {
-                    self.publish_now(entry, topics);
+                let attempts = self.confirm.read_on(&positions, entries.len() < AGAIN_PAGE);
+                for ((entry, (_, topics)), attempt) in entries.iter().zip(&read).zip(attempts) {
+                    self.publish_now(entry, attempt, topics);
                 }
             }
         }
         Ok(())
     }
 
-    fn publish_now(&self, entry: &mqttchat_protocol::Entry, topics: &[String]) {
+    fn publish_now(&self, entry: &mqttchat_protocol::Entry, attempt: Attempt, topics: &[String]) {
         metrics::counter!("mqttchat_published_again_total").increment(1);
         let payload = self.payload(entry, entry.to_frame().as_json());
-        self.link.publish_entry(entry.position, topics, &payload);
+        self.link.publish_entry(entry.position, attempt, topics, &payload);
     }
 
     /// Stores the position below which everything is confirmed, and keeps the figures.
@@ -198,7 +201,7 @@ impl Hub {
             let now = Instant::now();
             self.end_typing(now);
             self.tell_rosters(now);
-            self.tell_states(now).await;
+            self.tell_states(now);
             if now.duration_since(cleaned) >= CLEAN_EVERY {
                 cleaned = now;
                 self.drop_idle_sequencers();
@@ -223,36 +226,20 @@ impl Hub {
         }
     }
 
-    /// Who came online and went offline, for the store, for the broker, and for those who want to know.
-    async fn tell_states(&self, now: Instant) {
+    /// Who came online and went offline, for those who want to know, for the store, and for the broker.
+    fn tell_states(&self, now: Instant) {
         let changes = self.people.changes(now);
         if changes.online.is_empty() && changes.offline.is_empty() {
             return;
         }
-        let at = now_ms();
         for user in &changes.online {
-            self.tell_state(user, PersonState::Online, at);
+            self.tell_state(user, PersonState::Online, now_ms());
         }
         for (user, left_at) in &changes.offline {
             self.tell_state(user, PersonState::Offline, *left_at);
-            let (topic, payload) = self.status(user, "", PersonState::Offline, *left_at);
-            self.link.publish_state(topic, payload.to_vec(), true);
         }
-        if let Err(error) = self.store.set_presence(&self.node, &changes.online, &changes.offline).await {
-            tracing::warn!(%error, "who is online can't be stored");
-        }
-    }
-
-    /// Says of those whom a crash took along that they are offline.
-    pub(crate) async fn tell_gone(self: Arc<Self>, gone: Vec<(UserId, u64)>) {
-        let mut connected = self.broker.subscribe();
-        if connected.wait_for(Result::is_ok).await.is_err() {
-            return;
-        }
-        for (user, last_seen) in gone.into_iter().filter(|(user, _)| !self.people.is_online(user)) {
-            let (topic, payload) = self.status(&user, "", PersonState::Offline, last_seen);
-            self.link.publish_state(topic, payload.to_vec(), true);
-        }
+        self.store_states(&changes.online, &changes.offline);
+        self.publish_offline(changes.offline);
     }
 
     fn tell_state(&self, user: &UserId, state: PersonState, last_seen: u64) {

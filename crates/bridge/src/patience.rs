@@ -14,6 +14,9 @@ const STUCK_AFTER: Duration = Duration::from_secs(10);
 /// How long the answer to a ping may take.
 const PONG_WITHIN: Duration = Duration::from_secs(15);
 
+/// How long after a look the next one comes at the earliest.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
 /// So many bad frames in a row end a session (docs/protocol.md §2).
 const BAD_FRAMES_MAX: u32 = 10;
 
@@ -39,12 +42,17 @@ pub(crate) enum Verdict {
 pub(crate) struct Patience {
     ping_every: Duration,
     pinged: Option<Instant>,
+    not_before: Instant,
 }
 
 impl Patience {
     /// Pings after `ping_ms` of silence.
     pub(crate) fn new(ping_ms: u64) -> Self {
-        Self { ping_every: Duration::from_millis(ping_ms.max(1000)), pinged: None }
+        Self {
+            ping_every: Duration::from_millis(ping_ms.max(1000)),
+            pinged: None,
+            not_before: Instant::now(),
+        }
     }
 
     /// When to look next.
@@ -54,14 +62,14 @@ impl Patience {
             Some(pinged) if transport.last_heard() < pinged => pinged + PONG_WITHIN,
             _ => transport.last_heard() + self.ping_every,
         });
-        // One that is passed is looked at again after a while, not at once.
-        let soon = Instant::now() + Duration::from_millis(200);
-        stuck.into_iter().chain(silent).min().map_or_else(far_future, |alarm| alarm.max(soon))
+        stuck.into_iter().chain(silent).min().map_or_else(far_future, |alarm| alarm.max(self.not_before))
     }
 
     /// Looks. Without `reads` nothing is expected of the client.
     pub(crate) fn look<T: Transport>(&mut self, transport: &T, reads: bool, more_waits: bool) -> Verdict {
         let now = Instant::now();
+        // What is still so is looked at again after a while, not at once.
+        self.not_before = now + LOOK_AGAIN;
         let stuck = transport.backlog() > 0 && now.duration_since(transport.last_progress()) >= STUCK_AFTER;
         if stuck && more_waits {
             return Verdict::Close((4413, "the socket took nothing for 10 s; come back with resume"));

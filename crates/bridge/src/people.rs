@@ -107,11 +107,10 @@ impl People {
             } else if local.lingers_until.is_some_and(|until| until > now) {
                 self.note(&user);
             } else {
-                let (announced, left_at) = (local.announced, local.left_at);
+                // Even if they came after the last time: their session may have told the broker, and joins have shown it.
+                let left_at = local.left_at;
                 users.remove(&user);
-                if announced {
-                    changes.offline.push((user, left_at));
-                }
+                changes.offline.push((user, left_at));
             }
         }
         changes

@@ -14,6 +14,9 @@ use crate::roster::Roster;
 /// How many entries may wait behind a hole before only the store is asked for them.
 const EARLY_MAX: usize = 1024;
 
+/// How many bytes of them.
+const EARLY_BYTES_MAX: usize = 1 << 20;
+
 /// The order of one conversation, and the frames that its readers have still to take.
 ///
 /// Its own node's commits come in commit order; what other nodes committed is rung by MQTT, or read from the store.
@@ -34,6 +37,7 @@ struct Order {
     head: Option<u64>,
     ring: Ring,
     early: BTreeMap<u64, Slot>,
+    early_bytes: usize,
     /// The newest `seq` that is known to be in the log.
     rung: u64,
 }
@@ -83,7 +87,13 @@ impl Sequencer {
     pub(crate) fn new(conversation: Conversation, head: Option<u64>, ring_bytes: usize) -> Self {
         Self {
             conversation,
-            order: Mutex::new(Order { head, ring: Ring::new(ring_bytes), early: BTreeMap::new(), rung: 0 }),
+            order: Mutex::new(Order {
+                head,
+                ring: Ring::new(ring_bytes),
+                early: BTreeMap::new(),
+                early_bytes: 0,
+                rung: 0,
+            }),
             readers: Mutex::new(Slab::new()),
             roster: Mutex::default(),
             dirty: AtomicBool::new(false),
@@ -105,13 +115,16 @@ impl Sequencer {
         self.order().head
     }
 
-    /// Tells it where the log stood after its creation. What was offered in the meantime follows.
-    pub(crate) fn settle(&self, head: u64) {
+    /// Tells it where the log stood after its creation. What was offered in the meantime follows. True when it hadn't
+    /// known: its readers are to be woken.
+    pub(crate) fn settle(&self, head: u64) -> bool {
         let mut order = self.order();
-        if order.head.is_none() {
-            order.head = Some(head);
-            order.catch_up_with_early();
+        if order.head.is_some() {
+            return false;
         }
+        order.head = Some(head);
+        order.catch_up_with_early();
+        true
     }
 
     /// Takes an entry in: into the ring when it is the next one.
@@ -133,7 +146,7 @@ impl Sequencer {
         order.head = Some(seq);
         order.ring.push(slot);
         order.catch_up_with_early();
-        if order.early.is_empty() { Offered::Delivered } else { Offered::Hole }
+        if order.rung > seq.max(order.head.unwrap_or(0)) { Offered::Hole } else { Offered::Delivered }
     }
 
     /// Takes entries of the store in, as [`Sequencer::offer`] does.
@@ -172,7 +185,7 @@ impl Sequencer {
     /// Right behind everything that there is now.
     pub(crate) fn end(&self) -> Position {
         let order = self.order();
-        Position { seq: order.head.unwrap_or(0), index: Some(order.ring.end()), presence: 0 }
+        Position { seq: order.head.unwrap_or(0), index: order.head.map(|_| order.ring.end()), presence: 0 }
     }
 
     /// The newest `count` entries up to `up_to`, from the ring; `None` when the store must be asked.
@@ -219,7 +232,7 @@ impl Sequencer {
     pub(crate) fn hole(&self) -> Option<u64> {
         let order = self.order();
         let head = order.head?;
-        (!order.early.is_empty() || order.rung > head).then_some(head)
+        (order.rung > head).then_some(head)
     }
 
     /// Notes that the log has entries up to `seq`; true when some of them haven't come.
@@ -274,24 +287,29 @@ impl Sequencer {
 
 impl Order {
     fn keep_early(&mut self, seq: u64, slot: Slot) {
-        self.early.insert(seq, slot);
-        if self.early.len() > EARLY_MAX {
+        self.rung = self.rung.max(seq);
+        self.early_bytes += slot.frame.len();
+        if let Some(same) = self.early.insert(seq, slot) {
+            self.early_bytes -= same.frame.len();
+        }
+        while self.early.len() > EARLY_MAX || self.early_bytes > EARLY_BYTES_MAX {
             // The store has them all; the nearest ones are worth keeping.
-            self.early.pop_last();
+            let Some((_, farthest)) = self.early.pop_last() else { return };
+            self.early_bytes -= farthest.frame.len();
         }
     }
 
     fn catch_up_with_early(&mut self) {
-        while let Some(first) = self.early.first_entry() {
+        while let (Some(head), Some(first)) = (self.head, self.early.first_entry()) {
             let seq = *first.key();
-            match self.head {
-                Some(head) if seq <= head => drop(first.remove()),
-                Some(head) if seq == head + 1 => {
-                    self.head = Some(seq);
-                    let slot = first.remove();
-                    self.ring.push(slot);
-                }
-                _ => break,
+            if seq > head + 1 {
+                break;
+            }
+            let slot = first.remove();
+            self.early_bytes -= slot.frame.len();
+            if seq == head + 1 {
+                self.head = Some(seq);
+                self.ring.push(slot);
             }
         }
     }

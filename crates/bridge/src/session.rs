@@ -10,15 +10,18 @@ use mqttchat_protocol::{
 };
 use mqttchat_store::StoreError;
 
+use crate::bridge::retry_after;
 use crate::command::{Outcome, command, is_quick};
 use crate::cursor::Cursor;
 use crate::handed::Handed;
 use crate::hub::{Hub, now_ms};
 use crate::limits::Bucket;
-use crate::mail::{End, Handle};
+use crate::mail::Handle;
+use crate::options::Rates;
+use crate::page::ANSWER_MAX;
 use crate::patience::{Patience, Strikes, Verdict};
 use crate::ring::SlotKind;
-use crate::sequencer::Taken;
+use crate::sequencer::{Sequencer, Taken};
 use crate::transport::{Event, Transport};
 
 /// Bytes that are handed to the socket before waiting for it to take them.
@@ -36,10 +39,13 @@ const CATCH_UP_PAGE: u64 = 50;
 /// How long the store is left alone after a read has failed.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 
+/// How often typing may begin and end; what is above that is dropped.
+const TYPING_RATES: Rates = Rates { messages_per_second: 2, burst: 10 };
+
 /// How a session ends, for its transport.
 pub(crate) type CloseCode = (u16, &'static str);
 
-type CatchUp = BoxFuture<'static, (Conversation, Result<Vec<Entry>, StoreError>)>;
+type CatchUp = BoxFuture<'static, (u64, Result<Vec<Entry>, StoreError>)>;
 
 /// A session that is open.
 pub(crate) struct Session {
@@ -54,6 +60,10 @@ pub(crate) struct Session {
     /// The command that is being carried out: one at a time, in order.
     running: Option<BoxFuture<'static, Outcome>>,
     catch_up: Option<CatchUp>,
+    /// The conversation that is being joined; what is attached meanwhile waits.
+    pub(crate) joining: Option<Conversation>,
+    attach_later: Vec<(Arc<Sequencer>, u64)>,
+    pub(crate) typing_bucket: Bucket,
     strikes: Strikes,
     turn: usize,
 }
@@ -76,6 +86,9 @@ impl Session {
             waiting: None,
             running: None,
             catch_up: None,
+            joining: None,
+            attach_later: Vec::new(),
+            typing_bucket: Bucket::new(TYPING_RATES, Instant::now()),
             turn: 0,
         }
     }
@@ -88,46 +101,73 @@ impl Session {
     /// Talks with the client until one of the two ends it. Returns the close code, if the client is still there.
     pub(crate) async fn talk<T: Transport>(&mut self, transport: &mut T) -> Option<CloseCode> {
         let mut patience = Patience::new(self.hub.options.limits.ping);
+        let mut stopping = self.hub.stopping.subscribe();
+        let mut alarm = Instant::now();
+        let sleep = tokio::time::sleep_until(alarm.into());
+        tokio::pin!(sleep);
+        // Whether something may wait that the socket hasn't been handed.
+        let mut more = true;
         loop {
-            if let Some(close) = self.take_mail() {
-                return Some(close);
+            if more {
+                self.take_mail();
+                self.start_waiting();
+                more = !self.fill(transport);
             }
-            self.start_waiting();
-            self.fill(transport);
-            let reads = self.reads();
+            let reads = self.reads(transport.backlog());
             let has_room = transport.backlog() < BATCH_BYTES;
-            let alarm = patience.alarm(transport, reads);
+            let next_alarm = patience.alarm(transport, reads);
+            if next_alarm < alarm || alarm <= Instant::now() {
+                alarm = next_alarm;
+                sleep.as_mut().reset(alarm.into());
+            }
             tokio::select! {
                 biased;
-                event = transport.drive(reads) => match event {
-                    Event::Closed => return None,
-                    event => if let Some(close) = self.event(event) {
-                        return Some(close);
-                    },
+                _ = stopping.wait_for(|stopping| *stopping) => {
+                    let retry_after = retry_after(self.hub.people.session_count() as u64);
+                    self.outbox.push_back(ServerFrame::Bye { retry_after }.to_frame());
+                    return Some((1001, "the server stops"));
                 },
-                Some(outcome) = OptionFuture::from(self.running.as_mut()) => {
-                    self.running = None;
-                    self.apply(outcome);
-                },
-                Some((conversation, read)) = OptionFuture::from(self.catch_up.as_mut()) => {
-                    self.catch_up = None;
-                    self.caught_up(&conversation, read);
-                },
-                () = self.handle.bell.rung(), if has_room => {},
-                () = tokio::time::sleep_until(alarm.into()) => {
+                () = &mut sleep => {
+                    alarm = Instant::now();
                     match patience.look(transport, reads, self.more_waits()) {
                         Verdict::Wait => {}
                         Verdict::Ping => transport.ping(),
                         Verdict::Close(close) => return Some(close),
                     }
                 },
+                event = transport.drive(reads) => match event {
+                    Event::Closed => return None,
+                    // All that there was is taken: only with more is there something to do.
+                    Event::Drained => {}
+                    event => {
+                        more = true;
+                        if let Some(close) = self.event(event) {
+                            return Some(close);
+                        }
+                    }
+                },
+                Some(outcome) = OptionFuture::from(self.running.as_mut()) => {
+                    self.running = None;
+                    self.apply(outcome);
+                    more = true;
+                },
+                Some((cursor, read)) = OptionFuture::from(self.catch_up.as_mut()) => {
+                    self.catch_up = None;
+                    self.caught_up(cursor, read);
+                    more = true;
+                },
+                () = self.handle.bell.rung(), if has_room => more = true,
             }
         }
     }
 
-    /// Whether the client's next frame is wanted: not while an earlier one is waited for.
-    fn reads(&self) -> bool {
-        self.running.is_none() && self.waiting.is_none() && self.handle.submitted() < SUBMITTED_MAX
+    /// Whether the client's next frame is wanted: not while an earlier one is waited for, or answers are not taken.
+    fn reads(&self, backlog: usize) -> bool {
+        self.running.is_none()
+            && self.waiting.is_none()
+            && self.handle.submitted() < SUBMITTED_MAX
+            && self.outbox.is_empty()
+            && backlog < BATCH_BYTES
     }
 
     fn event(&mut self, event: Event) -> Option<CloseCode> {
@@ -189,13 +229,32 @@ impl Session {
         for cursor in outcome.cursors {
             match self.cursors.iter_mut().find(|known| known.conversation() == cursor.conversation()) {
                 Some(known) if cursor.is_joined() && !known.is_joined() => {
+                    known.paused = false;
                     known.join();
                     // The answer has told the roster as it was then.
                     known.position.presence = cursor.position.presence;
                 }
-                Some(_) => {}
+                Some(known) => known.paused = false,
                 None => self.cursors.push(cursor),
             }
+        }
+        if let Some(joined) = self.joining.take() {
+            // Where the join was refused, everything is as before.
+            if let Some(known) = self.cursor(&joined) {
+                known.paused = false;
+            }
+            for (sequencer, before) in std::mem::take(&mut self.attach_later) {
+                self.attach(sequencer, before);
+            }
+        }
+    }
+
+    /// Reads a private conversation from behind `before` on, if the session doesn't read it already.
+    fn attach(&mut self, sequencer: Arc<Sequencer>, before: u64) {
+        if self.cursors.iter().all(|cursor| cursor.conversation() != &sequencer.conversation) {
+            let mut cursor = Cursor::new(&self.hub, &self.handle, sequencer);
+            cursor.start_after(before);
+            self.cursors.push(cursor);
         }
     }
 
@@ -208,29 +267,26 @@ impl Session {
     }
 
     /// Takes what the node has left for this session.
-    fn take_mail(&mut self) -> Option<CloseCode> {
+    fn take_mail(&mut self) {
         let mail = self.handle.take_mail();
         self.outbox.extend(mail.frames);
         for (sequencer, before) in mail.attach {
-            if self.cursors.iter().all(|cursor| cursor.conversation() != &sequencer.conversation) {
-                let mut cursor = Cursor::new(&self.hub, &self.handle, sequencer);
-                cursor.start_after(before);
-                self.cursors.push(cursor);
+            if self.joining.as_ref() == Some(&sequencer.conversation) {
+                self.attach_later.push((sequencer, before));
+            } else {
+                self.attach(sequencer, before);
             }
-        }
-        match mail.end? {
-            End::Stopping { retry_after } => {
-                self.outbox.push_back(ServerFrame::Bye { retry_after }.to_frame());
-                Some((1001, "the server stops"))
-            }
-            End::Stuck => Some((4413, "too much is waiting; come back with resume")),
         }
     }
 
-    /// Hands the socket what waits, up to a batch: answers first, then each conversation in turn.
-    fn fill<T: Transport>(&mut self, transport: &mut T) {
+    /// Hands the socket what waits, up to a batch: answers first, then each conversation in turn. True when nothing is
+    /// left that could be handed over now.
+    fn fill<T: Transport>(&mut self, transport: &mut T) -> bool {
         self.finish(transport);
-        if self.outbox.is_empty() && self.outbox.capacity() > 64 {
+        if !self.outbox.is_empty() {
+            return false;
+        }
+        if self.outbox.capacity() > 64 {
             self.outbox.shrink_to_fit();
         }
         let count = self.cursors.len();
@@ -239,14 +295,18 @@ impl Session {
             if !self.read_ring(at, transport) {
                 // The next round begins with the one that found no room.
                 self.turn = at;
-                return;
+                return false;
             }
         }
+        true
     }
 
     /// Takes from the ring of one conversation; false when the batch is full.
     fn read_ring<T: Transport>(&mut self, at: usize, transport: &mut T) -> bool {
         let (cursor, handed, me) = (&mut self.cursors[at], &mut self.handed, &self.handle.user);
+        if cursor.paused {
+            return true;
+        }
         let joined = cursor.is_joined();
         let conversation = cursor.sequencer.conversation.clone();
         loop {
@@ -269,7 +329,7 @@ impl Session {
                 SlotKind::Passing { .. } | SlotKind::Presence { .. } => {}
             });
             if delivered > 0 {
-                metrics::counter!("mqttchat_deliveries_total").increment(delivered);
+                self.hub.figures.deliveries.increment(delivered);
             }
             match taken {
                 Taken::Some => {}
@@ -312,18 +372,18 @@ impl Session {
         if self.catch_up.is_some() || !self.outbox.is_empty() {
             return;
         }
-        let (hub, conversation) = (self.hub.clone(), self.cursors[at].conversation().clone());
+        let (hub, cursor) = (self.hub.clone(), self.cursors[at].id());
+        let conversation = self.cursors[at].conversation().clone();
+        // The others have their turn before this one reads again.
+        self.turn = (at + 1) % self.cursors.len();
         self.catch_up = Some(Box::pin(async move {
             tokio::time::sleep(pause).await;
-            let read = hub.store.entries_after(&conversation, seq, CATCH_UP_PAGE).await;
-            (conversation, read)
+            (cursor, hub.store.entries_after(&conversation, seq, CATCH_UP_PAGE).await)
         }));
     }
 
-    fn caught_up(&mut self, conversation: &Conversation, read: Result<Vec<Entry>, StoreError>) {
-        let Some(at) = self.cursors.iter().position(|cursor| cursor.conversation() == conversation) else {
-            return;
-        };
+    fn caught_up(&mut self, cursor: u64, read: Result<Vec<Entry>, StoreError>) {
+        let Some(at) = self.cursors.iter().position(|known| known.id() == cursor) else { return };
         let entries = match read {
             Ok(entries) => entries,
             Err(error) => {
@@ -332,16 +392,24 @@ impl Session {
                 return self.start_catch_up(at, seq, STORE_PAUSE);
             }
         };
-        let private = matches!(conversation, Conversation::Pair(..));
-        metrics::counter!("mqttchat_deliveries_total").increment(entries.len() as u64);
+        let cursor = &mut self.cursors[at];
+        let private = matches!(cursor.conversation(), Conversation::Pair(..));
+        let (mut delivered, mut bytes) = (0, 0);
         for entry in entries {
-            if private {
-                self.handed.note(&entry.id, conversation, entry.seq);
+            if entry.seq != cursor.position.seq + 1 || bytes > ANSWER_MAX {
+                break;
             }
-            self.cursors[at].position.seq = entry.seq;
-            self.outbox.push_back(entry.to_frame());
+            if private {
+                self.handed.note(&entry.id, cursor.conversation(), entry.seq);
+            }
+            cursor.position.seq = entry.seq;
+            let frame = entry.to_frame();
+            bytes += frame.len();
+            delivered += 1;
+            self.outbox.push_back(frame);
         }
-        self.cursors[at].position.index = None;
+        cursor.position.index = None;
+        self.hub.figures.deliveries.increment(delivered);
     }
 
     /// Whether more waits than the socket has been handed.

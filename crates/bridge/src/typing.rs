@@ -1,6 +1,7 @@
 //! Who is typing: passed on, never stored, and ended by the server when the client doesn't.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,23 +19,41 @@ const TYPING_ENDS: Duration = Duration::from_secs(6);
 #[derive(Debug, Default)]
 pub(crate) struct Typists(Mutex<HashMap<(Conversation, UserId), Typist>>);
 
+/// Somebody who goes on typing is told again after this long, for those who joined meanwhile.
+const TYPING_AGAIN: Duration = Duration::from_secs(2);
+
 #[derive(Debug)]
 struct Typist {
     name: Arc<str>,
     until: Instant,
+    told: Instant,
 }
 
 impl Typists {
-    fn set(&self, conversation: &Conversation, user: &UserId, typist: Option<Typist>) -> bool {
+    /// Notes that somebody is typing; true when it is news.
+    fn start(&self, conversation: &Conversation, user: &UserId, name: &Arc<str>, now: Instant) -> bool {
         let mut typists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (conversation.clone(), user.clone());
-        match typist {
-            Some(typist) => {
-                typists.insert(key, typist);
+        match typists.entry((conversation.clone(), user.clone())) {
+            Entry::Occupied(mut known) => {
+                let typist = known.get_mut();
+                typist.until = now + TYPING_ENDS;
+                let news = now.duration_since(typist.told) >= TYPING_AGAIN;
+                if news {
+                    typist.told = now;
+                }
+                news
+            }
+            Entry::Vacant(place) => {
+                place.insert(Typist { name: name.clone(), until: now + TYPING_ENDS, told: now });
                 true
             }
-            None => typists.remove(&key).is_some(),
         }
+    }
+
+    /// Notes that somebody is not; true when it is news.
+    fn stop(&self, conversation: &Conversation, user: &UserId) -> bool {
+        let mut typists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        typists.remove(&(conversation.clone(), user.clone())).is_some()
     }
 
     fn take_over(&self, now: Instant) -> Vec<(Conversation, UserId, Arc<str>)> {
@@ -53,18 +72,20 @@ impl Typists {
 impl Hub {
     /// Passes on that somebody is typing, or no longer.
     pub(crate) fn typing(self: &Arc<Self>, handle: &Handle, sequencer: &Arc<Sequencer>, typing: bool) {
-        let typist =
-            typing.then(|| Typist { name: handle.name.clone(), until: Instant::now() + TYPING_ENDS });
-        let was_typing = self.typists.set(&sequencer.conversation, &handle.user, typist);
-        if typing || was_typing {
-            self.pass_typing(sequencer, &handle.user, &handle.name, typing, Some(&handle.link));
+        let news = if typing {
+            self.typists.start(&sequencer.conversation, &handle.user, &handle.name, Instant::now())
+        } else {
+            self.typists.stop(&sequencer.conversation, &handle.user)
+        };
+        if news {
+            self.pass_typing(sequencer, &handle.user, &handle.name, typing, self.link_of(handle));
         }
     }
 
     /// Ends the typing of somebody who has sent, or gone.
     pub(crate) fn stop_typing(&self, sequencer: &Arc<Sequencer>, handle: &Handle) {
-        if self.typists.set(&sequencer.conversation, &handle.user, None) {
-            self.pass_typing(sequencer, &handle.user, &handle.name, false, Some(&handle.link));
+        if self.typists.stop(&sequencer.conversation, &handle.user) {
+            self.pass_typing(sequencer, &handle.user, &handle.name, false, self.link_of(handle));
         }
     }
 
@@ -72,26 +93,19 @@ impl Hub {
     pub(crate) fn end_typing(&self, now: Instant) {
         for (conversation, user, name) in self.typists.take_over(now) {
             if let Some(sequencer) = self.known_sequencer(&conversation) {
-                self.pass_typing(&sequencer, &user, &name, false, None);
+                self.pass_typing(&sequencer, &user, &name, false, &self.link);
             }
         }
     }
 
-    fn pass_typing(
-        &self,
-        sequencer: &Arc<Sequencer>,
-        user: &UserId,
-        name: &str,
-        typing: bool,
-        link: Option<&Link>,
-    ) {
+    fn pass_typing(&self, sequencer: &Arc<Sequencer>, user: &UserId, name: &str, typing: bool, link: &Link) {
         let dest = sequencer.conversation.dest_for(&user.into());
         let frame = ServerFrame::Typing { dest: &dest, from: user, name, typing }.to_frame();
         sequencer.pass(frame.clone(), Some(user.clone()));
         self.wake(sequencer);
         // Notes to oneself have no others, and strangers no topic.
         let others = !matches!(&dest, Dest::Private(party) if party.is_foreign() || *party == *user);
-        if let (Some(link), true) = (link, others) {
+        if others {
             let topic = self.topics.typing(&dest);
             let payload = self.seal_passing(frame.as_json(), &topic);
             link.publish_passing(topic, payload);

@@ -1,4 +1,5 @@
 //! A bridge without sockets: clients speak to it through a transport in memory.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
