@@ -2,12 +2,13 @@
 //!
 //! A passive checkpoint runs beside the writer on a thread and connection of its own: neither waits for the other.
 //! It can't start the log over while commits keep coming, so under steady load the writer does the small rest
-//! itself, once in a while, between two batches (see [`Checkpointer::after_commit`]).
+//! itself, once in a while, between two batches; and if even that has been in vain for long, because the disk is slow
+//! or somebody always reads, commits wait until it is done (see [`Checkpointer::after_commit`]).
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
@@ -19,11 +20,15 @@ use super::fault::Fault;
 const STEP: u32 = 1000;
 /// From how many pages on the writer does the rest itself, so that the log can start over: 32 MiB.
 const LARGE: u32 = 8 * STEP;
+/// From how many pages on commits wait for it: 96 MiB.
+const HUGE: u32 = 24 * STEP;
 
 /// The writer's side.
 pub(super) struct Checkpointer {
     pages: Arc<AtomicU32>,
     asked: u32,
+    /// Held by whoever runs a checkpoint: two at a time only get in each other's way.
+    turn: Arc<Mutex<()>>,
     request: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -31,10 +36,12 @@ pub(super) struct Checkpointer {
 impl Checkpointer {
     pub(super) fn start(path: PathBuf) -> std::io::Result<Self> {
         let (request, requests) = sync_channel(1);
+        let turn = Arc::new(Mutex::new(()));
+        let its_turn = turn.clone();
         let thread = std::thread::Builder::new()
             .name("store-checkpoint".into())
-            .spawn(move || serve(&path, &requests))?;
-        Ok(Self { pages: Arc::default(), asked: 0, request: Some(request), thread: Some(thread) })
+            .spawn(move || serve(&path, &its_turn, &requests))?;
+        Ok(Self { pages: Arc::default(), asked: 0, turn, request: Some(request), thread: Some(thread) })
     }
 
     /// Has the connection say after each commit how long the log is.
@@ -57,14 +64,25 @@ impl Checkpointer {
         if pages < self.asked + STEP {
             return;
         }
-        self.asked = pages;
-        if pages >= LARGE {
-            // Nearly all of it is in the database already; nothing is added meanwhile, so this gets to the end, unless
-            // a long read holds on to an old state. Then the next step tries again.
-            checkpoint(connection, "PASSIVE");
-        } else if let Some(request) = &self.request {
-            // Full: it is at it.
-            let _ = request.try_send(());
+        if pages < LARGE {
+            self.asked = pages;
+            if let Some(request) = &self.request {
+                // Full: it is at it.
+                let _ = request.try_send(());
+            }
+            return;
+        }
+        // Nearly all of it is in the database already; nothing is added meanwhile, so this gets to the end.
+        let (turn, mode) = if pages < HUGE {
+            // But not while a read holds on to an old state. Then the next step tries again.
+            (self.turn.try_lock().ok(), "PASSIVE")
+        } else {
+            // Waits for that read too. Reads that begin now don't use the log any more.
+            (Some(self.turn.lock().unwrap_or_else(PoisonError::into_inner)), "RESTART")
+        };
+        if turn.is_some() {
+            self.asked = pages;
+            checkpoint(connection, mode);
         }
     }
 
@@ -77,9 +95,10 @@ impl Checkpointer {
     }
 }
 
-fn serve(path: &Path, requests: &Receiver<()>) {
+fn serve(path: &Path, turn: &Mutex<()>, requests: &Receiver<()>) {
     let mut open = None;
     while requests.recv().is_ok() {
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         match open.take().map_or_else(|| connection::reopen(path), Ok) {
             Ok(connection) => {
                 if checkpoint(&connection, "PASSIVE") {

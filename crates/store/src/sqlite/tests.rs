@@ -198,13 +198,45 @@ async fn readers_dont_wait_for_a_commit() {
 async fn the_log_file_starts_over_under_load() {
     let (directory, store) = open().await;
     let text = "x".repeat(100_000);
-    // 1,500 times 100 KB through a log that is to stay near 32 MiB.
-    for n in 0..15 {
+    // Somebody reads all the time, each read a while before the one before has ended.
+    let reads = (0..3).map(|_| {
+        let store = store.clone();
+        tokio::spawn(
+            async move { while store.entries_before(&Conversation::Public, None, 5).await.is_ok() {} },
+        )
+    });
+    let reads: Vec<_> = reads.collect();
+    // 2,000 times 100 KB through a log that is to stay below 96 MiB and what a batch adds.
+    let wal = directory.path().join("mqttchat.db-wal");
+    for n in 0..20 {
         let appends = (0..100).map(|m| store.append(entry(&format!("{n}-{m}"), &text)));
         assert!(futures::future::join_all(appends).await.iter().all(Result::is_ok));
+        let length = std::fs::metadata(&wal).unwrap().len();
+        assert!(length < 104 << 20, "{length} bytes");
     }
-    let length = std::fs::metadata(directory.path().join("mqttchat.db-wal")).unwrap().len();
-    assert!(length < 100 << 20, "{length} bytes");
+    store.close().await;
+    for read in reads {
+        read.await.unwrap();
+    }
+    assert!(!wal.exists(), "all of it is in the database");
+}
+
+#[tokio::test]
+async fn connections_are_set_up_to_keep_what_is_acknowledged() {
+    let (_directory, store) = open().await;
+    let ask = |batch: &mut super::batch::Batch<'_>| {
+        let pragma = |name: &str| {
+            batch.connection().query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0))
+        };
+        let mode: String = batch.connection().query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+        Ok((mode, pragma("synchronous")?, pragma("foreign_keys")?, pragma("wal_autocheckpoint")?))
+    };
+    let expected = ("wal".to_owned(), 2, 1, 0);
+    assert_eq!(sqlite(&store).writer.write(0, ask).await.unwrap(), expected);
+    // After a fault the connection is another.
+    on_writer(&store, "PRAGMA query_only = ON").await.unwrap();
+    say(&store, "1").await.unwrap_err();
+    assert_eq!(sqlite(&store).writer.write(0, ask).await.unwrap(), expected);
 }
 
 /// What is asked often must find what it wants, not look through a table.
