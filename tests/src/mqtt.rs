@@ -1,5 +1,6 @@
 //! `mosquitto_sub` and `mosquitto_pub`: what an outsider on the broker sees and does.
 
+use std::net::SocketAddr;
 use std::process::Stdio;
 
 use anyhow::{Context, Result};
@@ -8,7 +9,46 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::process::Process;
-use crate::{Mosquitto, PATIENCE, eventually};
+use crate::{App, Mosquitto, PATIENCE, eventually};
+
+/// How to get into a broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// User and password, where it asks for them.
+    pub login: Option<(String, String)>,
+}
+
+impl Access {
+    /// The way in for devices, as the server printed it at its start.
+    ///
+    /// # Errors
+    /// When it printed none within 30 s.
+    pub async fn of_devices(app: &App) -> Result<Self> {
+        eventually("the way in for devices to be printed", async || {
+            let lines = app.output();
+            Ok(lines.iter().find_map(|line| Self::read(line.strip_prefix("for devices: mosquitto_pub ")?)))
+        })
+        .await
+    }
+
+    /// Reads the options of an example command.
+    fn read(command: &str) -> Option<Self> {
+        let words: Vec<_> = command.split_whitespace().collect();
+        let option =
+            |name: &str| words.iter().skip_while(|word| **word != name).nth(1).map(|word| (*word).to_owned());
+        let address = format!("{}:{}", option("-h")?, option("-p")?).parse().ok()?;
+        Some(Self { address, login: option("-u").zip(option("-P")) })
+    }
+}
+
+impl From<&Mosquitto> for Access {
+    fn from(broker: &Mosquitto) -> Self {
+        let login = broker.login().map(|(user, password)| (user.to_owned(), password.to_owned()));
+        Self { address: broker.address(), login }
+    }
+}
 
 /// A running `mosquitto_sub`.
 #[derive(Debug)]
@@ -53,8 +93,8 @@ impl Subscriber {
     ///
     /// # Errors
     /// When `mosquitto_sub` is not installed, or the broker refuses.
-    pub async fn start(broker: &Mosquitto, filter: &str) -> Result<Self> {
-        Self::launch(broker, filter, &[]).await
+    pub async fn start(broker: impl Into<Access>, filter: &str) -> Result<Self> {
+        Self::launch(&broker.into(), filter, &[]).await
     }
 
     /// As [`Subscriber::start`], with a session that the broker keeps: nothing is missed between two
@@ -63,12 +103,12 @@ impl Subscriber {
     /// # Errors
     /// As [`Subscriber::start`].
     pub async fn start_lasting(broker: &mut Mosquitto, filter: &str) -> Result<Self> {
-        let subscriber = Self::launch(broker, filter, &["-c", "-i", "outsider"]).await?;
+        let subscriber = Self::launch(&Access::from(&*broker), filter, &["-c", "-i", "outsider"]).await?;
         broker.save().await?;
         Ok(subscriber)
     }
 
-    async fn launch(broker: &Mosquitto, filter: &str, options: &[&str]) -> Result<Self> {
+    async fn launch(broker: &Access, filter: &str, options: &[&str]) -> Result<Self> {
         // Into a pipe it would write its lines only when a block of them is full.
         let mut command = Command::new("stdbuf");
         command.args(["-oL", "mosquitto_sub"]);
@@ -108,27 +148,27 @@ impl Subscriber {
 ///
 /// # Errors
 /// When `mosquitto_pub` is not installed, or the broker refuses.
-pub async fn publish(broker: &Mosquitto, topic: &str, payload: &str) -> Result<()> {
-    run_pub(broker, &["-t", topic, "-m", payload], &[]).await
+pub async fn publish(broker: impl Into<Access>, topic: &str, payload: &str) -> Result<()> {
+    run_pub(&broker.into(), &["-t", topic, "-m", payload], &[]).await
 }
 
 /// As [`publish`], retained.
 ///
 /// # Errors
 /// As [`publish`].
-pub async fn publish_retained(broker: &Mosquitto, topic: &str, payload: &str) -> Result<()> {
-    run_pub(broker, &["-r", "-t", topic, "-m", payload], &[]).await
+pub async fn publish_retained(broker: impl Into<Access>, topic: &str, payload: &str) -> Result<()> {
+    run_pub(&broker.into(), &["-r", "-t", topic, "-m", payload], &[]).await
 }
 
 /// As [`publish`], with any bytes.
 ///
 /// # Errors
 /// As [`publish`].
-pub async fn publish_bytes(broker: &Mosquitto, topic: &str, payload: &[u8]) -> Result<()> {
-    run_pub(broker, &["-t", topic, "-s"], payload).await
+pub async fn publish_bytes(broker: impl Into<Access>, topic: &str, payload: &[u8]) -> Result<()> {
+    run_pub(&broker.into(), &["-t", topic, "-s"], payload).await
 }
 
-async fn run_pub(broker: &Mosquitto, options: &[&str], input: &[u8]) -> Result<()> {
+async fn run_pub(broker: &Access, options: &[&str], input: &[u8]) -> Result<()> {
     let mut command = Command::new("mosquitto_pub");
     log_in(&mut command, broker);
     command.args(["-q", "1"]).args(options).stdin(Stdio::piped()).kill_on_drop(true);
@@ -141,10 +181,10 @@ async fn run_pub(broker: &Mosquitto, options: &[&str], input: &[u8]) -> Result<(
     Ok(())
 }
 
-fn log_in(command: &mut Command, broker: &Mosquitto) {
-    command.arg("-h").arg(broker.address().ip().to_string());
-    command.arg("-p").arg(broker.address().port().to_string());
-    if let Some((user, password)) = broker.login() {
+fn log_in(command: &mut Command, broker: &Access) {
+    command.arg("-h").arg(broker.address.ip().to_string());
+    command.arg("-p").arg(broker.address.port().to_string());
+    if let Some((user, password)) = &broker.login {
         command.args(["-u", user, "-P", password]);
     }
 }

@@ -2,7 +2,9 @@
 
 mod crash;
 mod crowd;
+mod devices;
 mod outage;
 mod outsiders;
 mod settings;
+mod slow;
 mod stopping;
