@@ -68,8 +68,12 @@ test-e2e: test-tools ## The page in real browsers
 
 test-system test-ui-acceptance test-functional: test-e2e ## The same as test-e2e
 
+# What later versions of Node have by themselves.
+NODE_18 := --experimental-global-customevent --experimental-global-webcrypto
+
 test-js: test-tools ## Tests of the page's scripts that need no browser
-	cd static && npm ci --no-audit --no-fund && npm test
+	cd static && npm ci --no-audit --no-fund && \
+		if node --version | grep -q '^v18\.'; then export NODE_OPTIONS='$(NODE_18)'; fi && npm test
 
 test-tools:
 	@tests/tools.sh

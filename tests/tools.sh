@@ -9,7 +9,7 @@ declare -A package_of=(
     [mosquitto_passwd]=mosquitto
     [mosquitto_sub]=mosquitto-clients
     [mosquitto_pub]=mosquitto-clients
-    [chromium]=chromium
+    [chromium]="chromium fonts-liberation"
     [chromedriver]=chromium-driver
     [node]=nodejs
     [npm]=npm
@@ -17,7 +17,8 @@ declare -A package_of=(
 
 missing=()
 for program in "${!package_of[@]}"; do
-    command -v "$program" >/dev/null || missing+=("${package_of[$program]}")
+    # shellcheck disable=SC2206 # some programs need several packages
+    command -v "$program" >/dev/null || missing+=(${package_of[$program]})
 done
 
 if ((${#missing[@]})); then
