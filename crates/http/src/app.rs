@@ -56,9 +56,25 @@ pub fn app(
 + Clone
 + Send
 + 'static {
+    describe_metrics();
     let hosts = Arc::new(options.hosts.clone());
     let routes = TowerToHyperService::new(warp::service(routes(bridge, Arc::new(options))));
     Gate { hosts, routes }
+}
+
+fn describe_metrics() {
+    use metrics::{Unit, describe_counter, describe_gauge};
+    describe_gauge!("mqttchat_http_connections", Unit::Count, "Open connections, WebSockets included");
+    describe_counter!(
+        "mqttchat_http_refused_total",
+        Unit::Count,
+        "Connections refused, by the limit they were above"
+    );
+    describe_gauge!("process_resident_memory_bytes", Unit::Bytes, "Resident memory");
+    describe_gauge!("process_cpu_seconds_total", Unit::Seconds, "User and system time of the processor");
+    describe_gauge!("process_open_fds", Unit::Count, "Open files");
+    describe_gauge!("process_max_fds", Unit::Count, "How many files can be open");
+    describe_gauge!("process_threads", Unit::Count, "Threads");
 }
 
 /// What every request goes through.

@@ -99,6 +99,7 @@ impl Listener {
         let (stopping, stopped) = watch::channel(());
         let mut tasks = JoinSet::new();
         let mut stop = pin!(stop);
+        let mut failures = 0_u64;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -125,7 +126,11 @@ impl Listener {
                 },
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "no connection could be accepted");
+                    // Most likely out of files; that lasts, and is said once a second.
+                    failures += 1;
+                    if failures % 10 == 1 {
+                        tracing::warn!(%error, "no connection could be accepted");
+                    }
                     sleep(PAUSE).await;
                 }
             }

@@ -46,7 +46,7 @@ pub struct Flags {
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Port of the page; 0 picks a free one [default: 9091]
-    #[arg(long, global = true, value_name = "PORT", allow_negative_numbers = true)]
+    #[arg(long, global = true, value_name = "PORT", allow_hyphen_values = true)]
     port: Option<String>,
     /// Address to listen on [default: 127.0.0.1]
     #[arg(long, global = true, value_name = "ADDRESS")]

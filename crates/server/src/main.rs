@@ -71,7 +71,9 @@ fn serve(config: Config, warnings: &[String]) -> anyhow::Result<ExitCode> {
         let (data, lan) = (config.data.clone(), config.lan);
         let server = Server::bind(config).await?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), data = %data.display(), url = server.url(), "started");
-        say(&announce::ready(&server, lan))?;
+        if let Err(error) = say(&announce::ready(&server, lan)) {
+            tracing::warn!(%error, "nobody reads what is printed");
+        }
         server.run(stop.asked()).await;
         anyhow::Ok(())
     });

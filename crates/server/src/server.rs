@@ -8,6 +8,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use mqttchat_bridge::{Bridge, BridgeOptions, MqttOptions};
 use mqttchat_http::{Assets, Hosts, HttpOptions, ListenOptions, Listener, Origins};
 use mqttchat_store::{Store, StoreOptions};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, interval, sleep};
 
 use crate::broker::Broker;
@@ -122,16 +123,20 @@ impl Server {
             frame_limit: self.config.limits.frame,
             metrics: self.metrics.clone(),
         };
-        let bridge = self.bridge.clone();
-        let app = mqttchat_http::app(self.bridge, options);
+        let app = mqttchat_http::app(self.bridge.clone(), options);
         let upkeep = tokio::spawn(keep_metrics(self.metrics));
-        self.listener
-            .serve(app, async {
-                stop.await;
-                tracing::info!("stopping");
-            })
-            .await;
-        bridge.stop().await;
+        let (asked, stopping) = oneshot::channel::<()>();
+        let serve = self.listener.serve(app, async {
+            stop.await;
+            tracing::info!("stopping");
+            drop(asked);
+        });
+        let say_goodbye = async {
+            // Sent or dropped: both mean that nobody is accepted any more.
+            let _ = stopping.await;
+            self.bridge.stop().await;
+        };
+        tokio::join!(serve, say_goodbye);
         self.broker.stop().await;
         self.store.close().await;
         upkeep.abort();

@@ -35,6 +35,14 @@ pub enum ConfigError {
         /// The setting that may have been meant.
         suggestion: Option<&'static str>,
     },
+    /// A section is given a value.
+    #[error("{source_}: {key} is a section of settings, and takes no value itself")]
+    Section {
+        /// The section.
+        key: String,
+        /// Where it was written.
+        source_: Source,
+    },
     /// The setting is one of the manual that this version doesn't have.
     #[error("{source_}: {key} is not available in this version")]
     Later {

@@ -59,6 +59,9 @@ impl File<'_> {
                 DeValue::Table(inner) if keys::is_section(&key) => {
                     self.collect(&format!("{key}."), inner, given)?
                 }
+                _ if keys::is_section(&key) => {
+                    return Err(ConfigError::Section { key, source_: self.source(name_starts) });
+                }
                 _ => {
                     let suggestion = keys::similar(&key);
                     return Err(ConfigError::Unknown { key, source_: self.source(name_starts), suggestion });
