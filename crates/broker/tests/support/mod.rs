@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests, which fail by panicking")]
 
 pub mod raw;
+pub mod script;
 pub mod wire;
 
 use std::future::Future;
