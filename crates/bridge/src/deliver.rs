@@ -6,7 +6,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use mqttchat_protocol::{Conversation, Entry, ErrorCode, Frame, MessageId, Party, Refusal, ServerFrame};
+use mqttchat_protocol::{
+    Conversation, Entry, ErrorCode, Frame, MessageId, Party, Refusal, ServerFrame, UserId,
+};
 use mqttchat_store::{AppendError, Appended, NewEntry};
 use tokio::sync::{Notify, oneshot};
 
@@ -76,13 +78,16 @@ impl Hub {
 
     fn deliver_one(self: &Arc<Self>, committed: Committed) {
         let Committed { result, id, origin } = committed;
-        if let Ok(Appended { entry, fresh: true }) = &result {
+        if let Ok(Appended { entry, fresh: true, delivered_before }) = &result {
             self.figures.accepted.increment(1);
             let link = match &origin {
                 Origin::Session(handle) => self.link_of(handle),
                 Origin::Caller(_) => &self.link,
             };
             self.deliver_entry(entry, link);
+            if let (Some(before), Some(author)) = (*delivered_before, entry.from.user()) {
+                self.answer_delivers(entry, author, before);
+            }
         }
         match origin {
             Origin::Session(handle) => handle.answered(match &result {
@@ -92,6 +97,16 @@ impl Hub {
             // Whoever asked may have gone; the entry stands all the same.
             Origin::Caller(caller) => drop(caller.send(result)),
         }
+    }
+
+    /// Tells the authors of what stands before an answer that its author has got that.
+    fn answer_delivers(self: &Arc<Self>, answer: &Entry, author: UserId, before: u64) {
+        let (hub, conversation, upto) = (self.clone(), answer.conversation.clone(), answer.seq - 1);
+        tokio::spawn(async move {
+            if let Err(error) = hub.tell_delivered(&conversation, &author, before, upto).await {
+                tracing::warn!(%error, "what an answer delivered could not be told");
+            }
+        });
     }
 
     fn deliver_entry(self: &Arc<Self>, entry: &Entry, link: &Link) {

@@ -19,10 +19,8 @@ pub(crate) async fn received(
     found: Vec<(Conversation, u64)>,
 ) -> Result<Outcome, Refusal> {
     for (conversation, seq) in found {
-        let cursors = hub.store.cursors(&conversation).await.map_err(store_away)?;
-        let before = cursors.iter().find(|c| c.user == handle.user).map_or(0, |c| c.delivered);
         let moved = hub.store.set_delivered(&handle.user, &conversation, seq).await.map_err(store_away)?;
-        if moved {
+        if let Some(before) = moved {
             hub.tell_delivered(&conversation, &handle.user, before, seq).await.map_err(store_away)?;
         }
     }
@@ -38,10 +36,10 @@ pub(crate) async fn read(
 ) -> Result<Outcome, Refusal> {
     let conversation = hub.readable(handle, dest).await?;
     let moved = hub.store.set_read(&handle.user, &conversation, seq).await.map_err(store_away)?;
-    if let (true, Dest::Private(partner)) = (moved, dest)
+    if let (Some(now), Dest::Private(partner)) = (moved, dest)
         && let Some(partner) = Party::user(partner).filter(|partner| *partner != handle.user)
     {
-        let frame = ServerFrame::Receipt { dest, from: &handle.user, read: seq }.to_frame();
+        let frame = ServerFrame::Receipt { dest, from: &handle.user, read: now }.to_frame();
         hub.tell(&partner, &frame);
     }
     Ok(Outcome::default())

@@ -257,3 +257,68 @@ async fn typing_is_for_the_others_and_ends() {
     let mut outside = outside;
     assert_eq!(outside.expect("error").await["data"]["code"], "not_joined");
 }
+
+/// The ids of the messages that are told as delivered, up to that of the message `last`.
+async fn delivered_until(client: &mut support::Client, last: &str) -> Vec<String> {
+    let mut ids = Vec::new();
+    while ids.last().is_none_or(|id| id != last) {
+        let told = client.expect("300").await;
+        assert_eq!(told["by"], "bob");
+        ids.push(told["data"].as_str().unwrap().to_owned());
+    }
+    ids
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_tells_that_what_is_before_it_was_delivered() {
+    let app = App::start().await;
+    let (mut ann, mut bob) = (app.sign_in("Ann").await, app.sign_in("Bob").await);
+    for id in ["p1", "p2", "p3"] {
+        ann.say(id, "private/bob", id).await;
+    }
+    bob.entries(3).await;
+    bob.send(json!({"type":200,"data":"p1"})).await;
+    bob.say("answer", "private/ann", "yes").await;
+    assert_eq!(delivered_until(&mut ann, "p3").await, ["p1", "p2", "p3"]);
+    for id in ["p3", "p2", "p1"] {
+        bob.send(json!({"type":200,"data":id})).await;
+    }
+    ann.say("p4", "private/bob", "last").await;
+    bob.entries(2).await;
+    bob.send(json!({"type":200,"data":"p4"})).await;
+    assert_eq!(delivered_until(&mut ann, "p4").await, ["p4"], "nothing is told twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_tabs_that_confirm_at_once_tell_each_message_once() {
+    const MESSAGES: usize = 40;
+    let app = App::start().await;
+    let (mut ann, mut bob) = (app.sign_in("Ann").await, app.sign_in("Bob").await);
+    let mut tab = app.connect();
+    tab.send(json!({"type":"hello","id":"h","data":{"token":bob.next_token()}})).await;
+    tab.expect("1000").await;
+    for number in 0..MESSAGES {
+        ann.say(&format!("p{number}"), "private/bob", "x").await;
+    }
+    bob.entries(MESSAGES).await;
+    tab.entries(MESSAGES).await;
+    let confirm = async |client: &support::Client, parity: usize| {
+        for number in (0..MESSAGES).filter(|number| number % 2 == parity) {
+            client.send(json!({"type":200,"data":format!("p{number}")})).await;
+        }
+        client.send(json!({"type":1001})).await;
+    };
+    tokio::join!(confirm(&bob, 0), confirm(&tab, 1));
+    let mut told = std::collections::BTreeSet::new();
+    while told.len() < MESSAGES {
+        let id = ann.expect("300").await["data"].as_str().unwrap().to_owned();
+        assert!(told.insert(id.clone()), "{id} is told twice");
+    }
+    // Whatever was still on its way comes before what happens from here on.
+    bob.expect("1002").await;
+    tab.expect("1002").await;
+    ann.say("last", "private/bob", "x").await;
+    bob.entries(1).await;
+    bob.send(json!({"type":200,"data":"last"})).await;
+    assert_eq!(delivered_until(&mut ann, "last").await, ["last"]);
+}

@@ -48,8 +48,9 @@ pub struct ConversationSummary {
 }
 
 impl Store {
-    /// Moves a user's delivered cursor of a private conversation forward to `seq`, at most to the head; says whether
-    /// it moved. It never moves back. A conversation without an entry, or not theirs, has no cursor to move.
+    /// Moves a user's delivered cursor of a private conversation forward to `seq`, at most to the head. If it moved, says
+    /// where it stood before: of all that move it, at the same moment too, each entry passed is in one's interval only.
+    /// It never moves back. A conversation without an entry, or not theirs, has no cursor to move.
     ///
     /// # Errors
     /// [`StoreError`] when it couldn't be written.
@@ -58,11 +59,12 @@ impl Store {
         user: &UserId,
         conversation: &Conversation,
         seq: u64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<u64>, StoreError> {
         on_backend!(self, backend => backend.set_delivered(user, conversation, seq).await)
     }
 
-    /// Moves a user's read cursor forward to `seq`, at most to the head; says whether it moved. It never moves back.
+    /// Moves a user's read cursor forward to `seq`, at most to the head. If it moved, says where it stands now. It never
+    /// moves back.
     ///
     /// # Errors
     /// [`StoreError`] when it couldn't be written.
@@ -71,7 +73,7 @@ impl Store {
         user: &UserId,
         conversation: &Conversation,
         seq: u64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<u64>, StoreError> {
         on_backend!(self, backend => backend.set_read(user, conversation, seq).await)
     }
 

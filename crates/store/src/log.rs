@@ -53,6 +53,9 @@ pub struct Appended {
     pub entry: Arc<Entry>,
     /// Whether this append stored it. `false`: it came again, and this is the first.
     pub fresh: bool,
+    /// For a fresh private entry: where its author's delivered cursor stood, if the entry moved it over others (those
+    /// above this and below the entry are delivered by it; nobody else is told so). `None` when there were none.
+    pub delivered_before: Option<u64>,
 }
 
 /// Why nothing was appended.

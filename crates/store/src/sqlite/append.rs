@@ -26,7 +26,7 @@ pub(super) struct Append {
 /// What an append comes to, if the batch is committed.
 enum Verdict {
     /// It is stored, so numbered.
-    Stored { seq: u64, time: u64, position: u64 },
+    Stored { seq: u64, time: u64, position: u64, delivered_before: Option<u64> },
     /// It was there before.
     Again(Box<Entry>),
     /// It isn't stored.
@@ -51,11 +51,13 @@ impl Write for Append {
             (Err(error), _) => Err(error.into()),
             (Ok(()), None) => Err((&StoreError::closed()).into()),
             (Ok(()), Some(Verdict::Refused(refusal))) => Err(refusal),
-            (Ok(()), Some(Verdict::Again(first))) => Ok(Appended { entry: Arc::from(first), fresh: false }),
-            (Ok(()), Some(Verdict::Stored { seq, time, position })) => {
+            (Ok(()), Some(Verdict::Again(first))) => {
+                Ok(Appended { entry: Arc::from(first), fresh: false, delivered_before: None })
+            }
+            (Ok(()), Some(Verdict::Stored { seq, time, position, delivered_before })) => {
                 let NewEntry { conversation, kind, id, from, name, data, ingest: _ } = entry;
                 let entry = Entry { conversation, seq, time, kind, id, from, name, data, position };
-                Ok(Appended { entry: Arc::new(entry), fresh: true })
+                Ok(Appended { entry: Arc::new(entry), fresh: true, delivered_before })
             }
         });
     }
@@ -111,8 +113,10 @@ fn store(batch: &mut Batch<'_>, sender: i64, head: Head, new: &NewEntry) -> Resu
             .ok_or_else(|| Fault::Unreadable(format!("the id of entry {position} is taken by none")));
     }
     batch.moved(&new.conversation, Head { id: head.id, seq, time }, position);
+    let mut delivered_before = None;
     if matches!(new.conversation, Conversation::Pair(..)) && !new.from.is_foreign() {
-        batch.delivered(sender, head.id, seq);
+        let before = batch.delivered(sender, head.id, seq)?;
+        delivered_before = (before < head.seq).then_some(before);
     }
     if let Some(mark) = new.ingest {
         let mut statement = batch.connection().prepare_cached(
@@ -121,7 +125,7 @@ fn store(batch: &mut Batch<'_>, sender: i64, head: Head, new: &NewEntry) -> Resu
         )?;
         statement.execute(params![mark.packet, signed(mark.session), signed(position)])?;
     }
-    Ok(Verdict::Stored { seq, time, position })
+    Ok(Verdict::Stored { seq, time, position, delivered_before })
 }
 
 /// Whether somebody can write there at all, as far as the names tell: a stranger on the broker can't be written to.

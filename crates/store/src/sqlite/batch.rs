@@ -177,9 +177,22 @@ impl<'a> Batch<'a> {
         Ok(last + 1)
     }
 
-    /// Notes that a party's own entry is delivered to it.
-    pub(super) fn delivered(&mut self, party: i64, conversation: i64, seq: u64) {
-        self.delivered.insert((party, conversation), seq);
+    /// Notes that a party's own entry is delivered to it; says where its cursor stood before.
+    pub(super) fn delivered(&mut self, party: i64, conversation: i64, seq: u64) -> Result<u64, Fault> {
+        let before = match self.delivered.insert((party, conversation), seq) {
+            Some(before) => before,
+            None => self.delivered_cursor(party, conversation)?.unwrap_or(0),
+        };
+        Ok(before)
+    }
+
+    /// The delivered cursor as it is written; `None` where there is none.
+    pub(super) fn delivered_cursor(&self, party: i64, conversation: i64) -> Result<Option<u64>, Fault> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT delivered FROM cursors WHERE party = ?1 AND conversation = ?2")?;
+        let cursor = statement.query_row([party, conversation], |row| row.get(0)).optional()?;
+        Ok(cursor.map(unsigned))
     }
 
     /// Writes the cursors noted so far.

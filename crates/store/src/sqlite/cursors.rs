@@ -56,20 +56,26 @@ impl Sqlite {
         user: &UserId,
         conversation: &Conversation,
         seq: u64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<u64>, StoreError> {
         let (user, conversation) = (Party::from(user), conversation.clone());
         if !matches!(conversation, Conversation::Pair(..)) {
-            return Ok(false);
+            return Ok(None);
         }
         self.writer
             .write(128, move |batch| {
                 let (Some(party), Some(head)) = (batch.party(&user)?, batch.head(&conversation)?) else {
-                    return Ok(false);
+                    return Ok(None);
+                };
+                let seq = seq.min(head.seq);
+                let Some(before) = batch.delivered_cursor(party, head.id)?.filter(|before| *before < seq)
+                else {
+                    return Ok(None);
                 };
                 let mut statement = batch.connection().prepare_cached(
-                    "UPDATE cursors SET delivered = ?3 WHERE party = ?1 AND conversation = ?2 AND delivered < ?3",
+                    "UPDATE cursors SET delivered = ?3 WHERE party = ?1 AND conversation = ?2",
                 )?;
-                Ok(statement.execute(params![party, head.id, signed(seq.min(head.seq))])? > 0)
+                statement.execute(params![party, head.id, signed(seq)])?;
+                Ok(Some(before))
             })
             .await
     }
@@ -79,23 +85,24 @@ impl Sqlite {
         user: &UserId,
         conversation: &Conversation,
         seq: u64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<u64>, StoreError> {
         let (user, conversation) = (Party::from(user), conversation.clone());
         if !conversation.has(&user) {
-            return Ok(false);
+            return Ok(None);
         }
         self.writer
             .write(128, move |batch| {
-                let Some(head) = batch.head(&conversation)? else { return Ok(false) };
+                let Some(head) = batch.head(&conversation)? else { return Ok(None) };
                 let seq = seq.min(head.seq);
                 if seq == 0 {
-                    return Ok(false);
+                    return Ok(None);
                 }
                 let mut statement = batch.connection().prepare_cached(
                     "INSERT INTO cursors (party, conversation, read) SELECT party, ?2, ?3 FROM users WHERE id = ?1
                      ON CONFLICT DO UPDATE SET read = excluded.read WHERE excluded.read > read",
                 )?;
-                Ok(statement.execute(params![user.as_str(), head.id, signed(seq)])? > 0)
+                let moved = statement.execute(params![user.as_str(), head.id, signed(seq)])? > 0;
+                Ok(moved.then_some(seq))
             })
             .await
     }

@@ -127,7 +127,7 @@ async fn one_bad_write_harms_none_of_its_batch() {
     );
     assert!(matches!(bad, Err(StoreError::Unavailable(_))), "{bad:?}");
     assert_eq!((first.unwrap().entry.seq, second.unwrap().entry.seq), (2, 3));
-    assert_eq!(read, Ok(false));
+    assert_eq!(read, Ok(None));
     assert_eq!(say(&store, "3").await.unwrap().entry.seq, 4);
     assert_eq!(store.health(), Health::Ok, "the store is well");
 }

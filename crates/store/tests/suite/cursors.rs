@@ -34,38 +34,87 @@ pub async fn own_entries_are_delivered(place: &impl Place) {
 
 pub async fn delivered_moves_forward_only(place: &impl Place) {
     let (store, conversation) = ann_and_bob(place).await;
-    assert!(!store.set_delivered(&user("bob"), &conversation, 1).await.unwrap(), "nothing is there");
+    assert_eq!(store.set_delivered(&user("bob"), &conversation, 1).await.unwrap(), None, "nothing is there");
     send(&store, "ann", &conversation, 5).await;
     let set = async |id, seq| store.set_delivered(&user(id), &conversation, seq).await.unwrap();
-    assert!(set("bob", 3).await);
-    assert!(!set("bob", 3).await);
-    assert!(!set("bob", 2).await);
-    assert!(set("bob", 99).await);
+    assert_eq!(set("bob", 3).await, Some(0));
+    assert_eq!(set("bob", 3).await, None);
+    assert_eq!(set("bob", 2).await, None);
+    assert_eq!(set("bob", 99).await, Some(3));
     assert_eq!(store.cursors(&conversation).await.unwrap()[1], cursor("bob", 5, 0), "not beyond the head");
-    assert!(!set("bob", 100).await);
+    assert_eq!(set("bob", 100).await, None);
     claim(&store, "Cleo").await;
-    assert!(!set("cleo", 5).await, "somebody else's conversation");
-    assert!(!set("nobody", 5).await);
-    assert!(!store.set_delivered(&user("bob"), &Conversation::Public, 1).await.unwrap());
+    assert_eq!(set("cleo", 5).await, None, "somebody else's conversation");
+    assert_eq!(set("nobody", 5).await, None);
+    assert_eq!(store.set_delivered(&user("bob"), &Conversation::Public, 1).await.unwrap(), None);
     assert_eq!(store.cursors(&conversation).await.unwrap().len(), 2);
+}
+
+/// Whoever moves the cursor tells the authors: each entry has to be in exactly one interval.
+pub async fn delivered_once_by_all_that_move_it(place: &impl Place) {
+    const ENTRIES: u64 = 60;
+    let (store, conversation) = ann_and_bob(place).await;
+    send(&store, "ann", &conversation, u32::try_from(ENTRIES).unwrap()).await;
+    let movers = (1..=ENTRIES).map(|seq| {
+        let (store, conversation) = (store.clone(), conversation.clone());
+        tokio::spawn(async move {
+            let before = store.set_delivered(&user("bob"), &conversation, seq).await.unwrap();
+            before.map_or(0..0, |before| before..seq)
+        })
+    });
+    let movers: Vec<_> = movers.collect();
+    let answer = store.append(msg("bob", &conversation, "answer", "x")).await.unwrap();
+    let mut told: Vec<u64> = answer.delivered_before.map_or(0..0, |before| before..ENTRIES).collect();
+    for mover in movers {
+        told.extend(mover.await.unwrap());
+    }
+    told.sort_unstable();
+    assert_eq!(told, (0..ENTRIES).collect::<Vec<_>>());
+}
+
+pub async fn an_answer_delivers_what_is_before_it(place: &impl Place) {
+    let (store, conversation) = ann_and_bob(place).await;
+    let append =
+        async |from, id| store.append(msg(from, &conversation, id, "x")).await.unwrap().delivered_before;
+    assert_eq!(append("ann", "1").await, None);
+    assert_eq!(append("ann", "2").await, None);
+    store.set_delivered(&user("bob"), &conversation, 1).await.unwrap();
+    assert_eq!(append("bob", "1").await, Some(1));
+    assert_eq!(append("bob", "1").await, None, "once");
+    assert_eq!(append("bob", "2").await, None, "nothing is between");
+    let held = super::hold_up(&store).await;
+    let together = futures::future::join_all([
+        append("ann", "3"),
+        append("bob", "3"),
+        append("ann", "4"),
+        append("bob", "4"),
+    ]);
+    let (together, ()) = tokio::join!(together, async { drop(held) });
+    assert_eq!(together, [Some(2), Some(4), Some(5), Some(6)]);
+    assert_eq!(
+        store.append(msg("mqtt:lamp", &pair("mqtt:lamp", "ann"), "1", "x")).await.unwrap().delivered_before,
+        None
+    );
 }
 
 pub async fn read_moves_forward_only(place: &impl Place) {
     let (store, conversation) = ann_and_bob(place).await;
     send(&store, "ann", &conversation, 3).await;
     let set = async |id, seq| store.set_read(&user(id), &conversation, seq).await.unwrap();
-    assert!(set("bob", 2).await);
-    assert!(!set("bob", 1).await);
-    assert!(set("bob", 99).await);
-    assert!(!set("bob", 4).await);
-    assert!(!set("nobody", 1).await);
+    assert_eq!(set("bob", 2).await, Some(2));
+    assert_eq!(set("bob", 1).await, None);
+    assert_eq!(set("bob", 99).await, Some(3), "the head");
+    assert_eq!(set("bob", 4).await, None);
+    assert_eq!(set("nobody", 1).await, None);
     claim(&store, "Cleo").await;
-    assert!(!set("cleo", 1).await, "somebody else's conversation");
+    assert_eq!(set("cleo", 1).await, None, "somebody else's conversation");
     assert_eq!(store.cursors(&conversation).await.unwrap(), [cursor("ann", 3, 0), cursor("bob", 0, 3)]);
-    assert!(!store.set_read(&user("bob"), &room("none"), 1).await.unwrap());
-    assert!(!store.set_read(&user("bob"), &Conversation::Public, 1).await.unwrap(), "nothing is there");
+    let read_in =
+        async |conversation: Conversation| store.set_read(&user("bob"), &conversation, 1).await.unwrap();
+    assert_eq!(read_in(room("none")).await, None);
+    assert_eq!(read_in(Conversation::Public).await, None, "nothing is there");
     say(&store, "ann", "1").await;
-    assert!(store.set_read(&user("bob"), &Conversation::Public, 1).await.unwrap());
+    assert_eq!(read_in(Conversation::Public).await, Some(1));
     assert_eq!(store.cursors(&Conversation::Public).await.unwrap(), [cursor("bob", 0, 1)]);
 }
 

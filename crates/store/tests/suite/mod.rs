@@ -58,7 +58,8 @@ macro_rules! behaviour {
                 users_survive_reopening,
             }
             cursors {
-                own_entries_are_delivered, delivered_moves_forward_only, read_moves_forward_only,
+                own_entries_are_delivered, delivered_moves_forward_only, delivered_once_by_all_that_move_it,
+                an_answer_delivers_what_is_before_it, read_moves_forward_only,
                 notes_to_oneself, undelivered_conversations, a_users_conversations, pages_of_conversations,
             }
             presence { last_seen_when_gone, on_two_nodes, after_a_crash, unknown_users_are_skipped }
