@@ -113,14 +113,15 @@ impl Mosquitto {
     /// Makes it write the sessions of its clients to disk now, so that a SIGKILL leaves them.
     ///
     /// # Errors
-    /// When it has ended, or does not say that it has saved within 30 s.
+    /// When it has ended, or has not written them within 30 s.
     pub async fn save(&mut self) -> Result<()> {
-        let saved =
-            |lines: &[String]| lines.iter().filter(|line| line.contains("Saving in-memory database")).count();
-        let before = saved(&self.process.output());
+        // It writes into another file and gives that this name when it is whole.
+        let saved = self.home.path().join("mosquitto.db");
+        if saved.exists() {
+            std::fs::remove_file(&saved)?;
+        }
         self.process.signal(Signal::USR1)?;
-        let again = async || Ok((saved(&self.process.output()) > before).then_some(()));
-        eventually("Mosquitto to save", again).await
+        eventually("Mosquitto to save", async || Ok(saved.exists().then_some(()))).await
     }
 
     /// Ends it with SIGKILL: what it had not written is lost.

@@ -1,0 +1,57 @@
+//! What each device knows in the end, against the logs.
+
+use std::collections::{HashMap, HashSet};
+
+use super::Violation;
+use crate::chaos::history::{Conversation, History, What};
+
+/// How long after the last fault somebody may still lack something, in ms.
+const SETTLED: u64 = 10_000;
+
+pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
+    let healed = history.records.iter().rfind(|record| record.what == What::Healed).map(|record| record.at);
+    let Some(healed) = healed else {
+        found.push(Violation::new(7, &[&"healed"], "the faults never ended".to_owned()));
+        return;
+    };
+    let known = known(history, healed + SETTLED);
+    let nothing = HashSet::new();
+    for device in &history.devices {
+        for conversation in &device.follows {
+            let entries = history.logs.get(conversation).map_or(&[][..], Vec::as_slice);
+            let view = known.get(&(device.device.as_str(), conversation)).unwrap_or(&nothing);
+            let missing: Vec<_> =
+                entries.iter().filter(|entry| !view.contains(&entry.seq)).map(|entry| entry.seq).collect();
+            if let (Some(first), Some(last)) = (missing.first(), missing.last()) {
+                let what = format!(
+                    "{SETTLED} ms after the last fault {} lacks {} of {} entries of {conversation}, from {first} to {last}",
+                    device.device,
+                    missing.len(),
+                    entries.len()
+                );
+                found.push(Violation::new(7, &[&device.device], what));
+            }
+        }
+    }
+}
+
+/// The places that each device was shown or has fetched until then.
+fn known(history: &History, until: u64) -> HashMap<(&str, &Conversation), HashSet<u64>> {
+    let mut devices: HashMap<&str, &str> = HashMap::new();
+    let mut known: HashMap<_, HashSet<u64>> = HashMap::new();
+    for record in history.records.iter().filter(|record| record.at <= until) {
+        let (session, conversation, entries) = match &record.what {
+            What::Opened { session, device, .. } => {
+                devices.insert(session, device);
+                continue;
+            }
+            What::Saw { session, conversation, entry } => (session, conversation, std::slice::from_ref(entry)),
+            What::Fetched { session, conversation, entries } => (session, conversation, entries.as_slice()),
+            _ => continue,
+        };
+        if let Some(device) = devices.get(session.as_str()) {
+            known.entry((*device, conversation)).or_default().extend(entries.iter().map(|entry| entry.seq));
+        }
+    }
+    known
+}
