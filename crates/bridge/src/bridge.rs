@@ -111,6 +111,11 @@ impl Bridge {
         if hub.options.mqtt.private == crate::Private::Auto && hub.options.mqtt.strangers.is_none() {
             tasks.spawn(hub.clone().probe_strangers());
         }
+        #[cfg(any())]
+        if hub.is_cluster() {
+            tasks.spawn(hub.clone().compare_heads());
+            tasks.spawn(hub.clone().watch_nodes());
+        }
         if hub.options.mqtt.ingest {
             tasks.spawn(ingest(hub.clone()));
         }
@@ -145,6 +150,12 @@ impl Bridge {
         if let Some((code, reason)) = close {
             transport.close(code, reason).await;
         }
+    }
+
+    /// Waits until another process has taken this node's place, since it was silent for too long (stopped, or cut off
+    /// from the store). It must end then. Cancel safe.
+    pub async fn fenced(&self) {
+        self.hub.fenced.notified().await;
     }
 
     /// How the node is. Never blocks.

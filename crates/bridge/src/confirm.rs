@@ -156,6 +156,12 @@ impl Confirm {
         }
     }
 
+    /// Whether everything that is in the log is confirmed.
+    pub(crate) fn is_done(&self) -> bool {
+        let state = self.state();
+        state.outstanding.is_empty() && state.behind.is_none()
+    }
+
     /// How many entries are known not to be confirmed.
     pub(crate) fn outstanding(&self) -> usize {
         self.state().outstanding.len()

@@ -16,6 +16,7 @@ use crate::figures::Figures;
 use crate::incoming::Seen;
 use crate::link::Link;
 use crate::options::{BridgeOptions, Private};
+use crate::peers::Peers;
 use crate::people::People;
 use crate::sequencer::Sequencer;
 use crate::slots::Slots;
@@ -48,6 +49,9 @@ pub(crate) struct Hub {
     pub(crate) typists: Typists,
     pub(crate) seen: Seen,
     pub(crate) states: States,
+    pub(crate) peers: Peers,
+    /// Rung when another process has taken this node's place.
+    pub(crate) fenced: Notify,
     pub(crate) figures: Figures,
     pub(crate) slots: Slots,
     pub(crate) dials: Semaphore,
@@ -97,6 +101,8 @@ impl Hub {
             typists: Typists::default(),
             seen: Seen::default(),
             states: States::default(),
+            peers: Peers::default(),
+            fenced: Notify::new(),
             figures: Figures::new(),
             slots: Slots::new(options.mqtt.max_clients),
             dials: Semaphore::new(DIALS_AT_ONCE),
@@ -146,6 +152,7 @@ impl Hub {
     pub(crate) async fn sequencer(&self, conversation: &Conversation) -> Result<Arc<Sequencer>, StoreError> {
         let sequencer = self.sequencer_or(conversation, None);
         if sequencer.head().is_none() && sequencer.settle(self.store.head(conversation).await?) {
+            self.fill_roster(conversation);
             self.wake(&sequencer);
         }
         Ok(sequencer)
@@ -255,6 +262,16 @@ impl Hub {
     /// Whether clients leave the broker by hanging up: the embedded one prefers it.
     pub(crate) fn hangs_up(&self) -> bool {
         self.options.mqtt.strangers.is_some()
+    }
+
+    /// Whether there can be other nodes.
+    pub(crate) fn is_cluster(&self) -> bool {
+        false
+    }
+
+    /// Whether a user is signed in here or, as far as this node knows, on another.
+    pub(crate) fn is_anywhere(&self, user: &mqttchat_protocol::UserId) -> bool {
+        self.people.is_online(user) || self.peers.has(user)
     }
 
     /// Whether the server is going down.

@@ -11,6 +11,9 @@ use crate::hub::{Hub, now_ms};
 use crate::link::Link;
 use crate::sequencer::Offered;
 
+/// Where `Hub::seal_passing` begins what it adds to a frame. It can't stand inside a JSON string.
+const ORIGIN: &[u8] = br#","topic":""#;
+
 /// What is not of the log and older than this, in ms, is dropped.
 const PASSING_MAX_AGE: u64 = 30_000;
 
@@ -81,7 +84,12 @@ impl Hub {
             Topic::Typing(_) | Topic::Acks(_) | Topic::Status(_) => {
                 self.rung_passing(link, &topic, &publish.topic, &envelope.to_json());
             }
-            Topic::NodePresence(_) => {}
+            Topic::NodePresence(node) => {
+                let json = envelope.to_json();
+                if self.is_news(&publish.topic, &json).is_some() {
+                    self.rung_presence(&node, &json);
+                }
+            }
         }
     }
 
@@ -120,7 +128,7 @@ impl Hub {
 
     /// Something came in a private conversation that nobody here reads. Where its users are here, the log says how it
     /// stands: what MQTT brings may be old, and is never where a conversation begins.
-    fn rung_unknown(self: &Arc<Self>, conversation: &Conversation, seq: u64) {
+    pub(crate) fn rung_unknown(self: &Arc<Self>, conversation: &Conversation, seq: u64) {
         let Conversation::Pair(one, other) = conversation else { return };
         if self.sessions_of_pair(one, other).is_empty() {
             return;
@@ -155,21 +163,29 @@ impl Hub {
         Ok(())
     }
 
+    /// What is not of the log, if another node has said it, just now, on this topic, and for the first time.
+    fn is_news(&self, topic: &str, json: &[u8]) -> Option<Passing> {
+        let passing: Passing = serde_json::from_slice(json).ok()?;
+        let fresh = now_ms().abs_diff(passing.at) <= PASSING_MAX_AGE;
+        let own = passing.incarnation == self.incarnation;
+        (passing.topic == topic && fresh && !own && self.seen.is_new(&passing.incarnation, topic, passing.n))
+            .then_some(passing)
+    }
+
     fn rung_passing(self: &Arc<Self>, link: &Link, topic: &Topic, name: &str, json: &[u8]) {
-        let Ok(passing) = serde_json::from_slice::<Passing>(json) else { return };
-        if passing.topic != name {
-            return;
-        }
         if let Topic::Status(user) = topic {
-            return self.rung_status(link, user, &passing);
-        }
-        let fresh = now_ms().saturating_sub(passing.at) <= PASSING_MAX_AGE;
-        if passing.incarnation == self.incarnation
-            || !fresh
-            || !self.seen.is_new(&passing.incarnation, name, passing.n)
-        {
+            if let Ok(passing) = serde_json::from_slice::<Passing>(json)
+                && passing.topic == name
+            {
+                self.rung_status(link, user, &passing);
+            }
             return;
         }
+        let Some(passing) = self.is_news(name, json) else { return };
+        // Clients get what the other node's clients got, without where it came from.
+        let Some(origin) = json.windows(ORIGIN.len()).rposition(|window| window == ORIGIN) else { return };
+        let json = [&json[..origin], b"}"].concat();
+        let json = json.as_slice();
         let frame = Frame::text(json);
         match topic {
             Topic::Acks(user) => {

@@ -93,7 +93,7 @@ impl Hub {
     pub(crate) async fn person(&self, id: &UserId) -> Result<Option<mqttchat_protocol::Person>, Refusal> {
         let user = self.store.user(id).await.map_err(store_away)?;
         Ok(user.map(|user| {
-            let online = self.people.is_online(id);
+            let online = self.is_anywhere(id);
             mqttchat_protocol::Person {
                 id: user.id,
                 name: user.name,

@@ -8,15 +8,19 @@
 //! - `sequencer`, `ring`, `cursor`: the order of one conversation on this node, and where each reader stands;
 //! - `roster`, `people`, `typing`: who is here;
 //! - `link`, `client`, `incoming`, `ingest`: MQTT clients, and what they bring;
-//! - `confirm`, `node`: what the broker hasn't confirmed, and what keeps a node going.
+//! - `confirm`, `again`, `states`, `node`: what the broker hasn't confirmed, and what keeps a node going;
+//! - `cluster`, `peers`: other nodes on the same store.
 //!
 //! The log comes before everything: an entry is numbered and on disk before anybody sees it, and whatever is lost on
 //! the way is read from there.
 
+mod again;
 mod auth;
 mod bell;
 mod bridge;
 mod client;
+#[cfg(any())]
+mod cluster;
 mod command;
 mod confirm;
 mod cursor;
@@ -36,6 +40,7 @@ mod node;
 mod options;
 mod page;
 mod patience;
+mod peers;
 mod people;
 mod receipts;
 mod ring;

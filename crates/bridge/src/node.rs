@@ -7,9 +7,9 @@ use mqttchat_protocol::{PersonState, ServerFrame, UserId};
 use rumqttc::{AsyncClient, ConnectReturnCode, Event, MqttOptions, Packet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::confirm::{Attempt, Next};
 use crate::hub::{Hub, now_ms};
 use crate::link::{Connection, Dial, Link, Listener};
+use crate::roster::LocalChange;
 
 /// Changes of up to this long come in one presence frame (docs/protocol.md §4).
 const PRESENCE_EVERY: Duration = Duration::from_millis(250);
@@ -27,9 +27,6 @@ const CLEAN_EVERY: Duration = Duration::from_secs(10);
 /// Publishes of the node's client that may wait for their PUBACK.
 const INFLIGHT: u16 = 1000;
 
-/// Entries that are published again at a time.
-const AGAIN_PAGE: usize = 200;
-
 /// How long a probe for anonymous access may take.
 const PROBE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -41,6 +38,9 @@ impl Listener for HubListener {
             tracing::info!("connected to the broker");
             metrics::gauge!("mqttchat_broker_connected").set(1);
             drop(hub.broker.send_replace(Ok(())));
+            if hub.is_cluster() {
+                hub.say_snapshot();
+            }
         }
     }
 
@@ -68,93 +68,25 @@ impl Hub {
         let dial = move || {
             // Another id each time: the broker may not have seen the end of the connection before.
             attempt = attempt % 100 + 1;
-            Some(Dial {
-                target: self.target(),
-                login: self.login(),
-                client_id: self.client_id(&format!("hub{attempt}")),
-                will: None,
-                filters: self.topics.hub_filters().to_vec(),
-                keep_alive: Duration::from_secs(10),
-                inflight: INFLIGHT,
-                queue: usize::from(INFLIGHT),
-                persistent: false,
-                hang_up: self.hangs_up(),
-            })
+            Some(self.own_dial(&format!("hub{attempt}"), self.topics.hub_filters().to_vec()))
         };
         link.run(None, dial, listener).await;
     }
 
-    /// Publishes again what the broker didn't confirm.
-    pub(crate) async fn publish_again(self: Arc<Self>) {
-        let mut connected = self.broker.subscribe();
-        loop {
-            if connected.wait_for(Result::is_ok).await.is_err() {
-                return;
-            }
-            while self.link.is_connected() && self.link.outstanding() > usize::from(INFLIGHT) / 2 {
-                let _ = timeout(CONFIRM_EVERY, self.link.settled()).await;
-            }
-            match self.confirm.next(AGAIN_PAGE) {
-                Next::Nothing => {
-                    let _ = timeout(CONFIRM_EVERY, self.confirm.changed()).await;
-                }
-                next => {
-                    if let Err(error) = self.publish_page(next).await {
-                        tracing::warn!(%error, "unconfirmed messages can't be read");
-                        tokio::time::sleep(CONFIRM_EVERY).await;
-                    } else if !self.link.is_connected() {
-                        tokio::time::sleep(PRESENCE_EVERY).await;
-                    }
-                }
-            }
+    /// How a client of the node itself connects.
+    pub(crate) fn own_dial(&self, role: &str, filters: Vec<String>) -> Dial {
+        Dial {
+            target: self.target(),
+            login: self.login(),
+            client_id: self.client_id(role),
+            will: None,
+            filters,
+            keep_alive: Duration::from_secs(10),
+            inflight: INFLIGHT,
+            queue: usize::from(INFLIGHT),
+            persistent: false,
+            hang_up: self.hangs_up(),
         }
-    }
-
-    async fn publish_page(&self, next: Next) -> Result<(), mqttchat_store::StoreError> {
-        let limit = AGAIN_PAGE as u64;
-        match next {
-            Next::Nothing => {}
-            Next::Positions(positions) => {
-                let Some(first) = positions.first() else { return Ok(()) };
-                let entries = self.store.unconfirmed(&self.node, first - 1, limit).await?;
-                let read_to = if entries.len() < AGAIN_PAGE {
-                    u64::MAX
-                } else {
-                    entries.last().map_or(0, |e| e.position)
-                };
-                for position in positions.iter().take_while(|position| **position <= read_to) {
-                    match entries.iter().find(|entry| entry.position == *position) {
-                        Some(entry) => {
-                            let topics = self.topics.msgs(&entry.conversation);
-                            if let Some(attempt) = self.confirm.again(*position, topics.len()) {
-                                self.publish_now(entry, attempt, &topics);
-                            }
-                        }
-                        None => self.confirm.forget(*position),
-                    }
-                }
-            }
-            Next::From(from) => {
-                let entries = self.store.unconfirmed(&self.node, from - 1, limit).await?;
-                let read: Vec<_> = entries
-                    .iter()
-                    .map(|entry| (entry.position, self.topics.msgs(&entry.conversation)))
-                    .collect();
-                let positions: Vec<_> =
-                    read.iter().map(|(position, topics)| (*position, topics.len())).collect();
-                let attempts = self.confirm.read_on(&positions, entries.len() < AGAIN_PAGE);
-                for ((entry, (_, topics)), attempt) in entries.iter().zip(&read).zip(attempts) {
-                    self.publish_now(entry, attempt, topics);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn publish_now(&self, entry: &mqttchat_protocol::Entry, attempt: Attempt, topics: &[String]) {
-        metrics::counter!("mqttchat_published_again_total").increment(1);
-        let payload = self.payload(entry, entry.to_frame().as_json());
-        self.link.publish_entry(entry.position, attempt, topics, &payload);
     }
 
     /// Stores the position below which everything is confirmed, and keeps the figures.
@@ -185,7 +117,14 @@ impl Hub {
             ticks.tick().await;
             match self.store.renew_lease(&lease, &self.incarnation, NODE_TTL).await {
                 Ok(true) => {}
-                Ok(false) => tracing::error!(lease, "another process has taken this node's lease"),
+                Ok(false) => {
+                    tracing::error!(
+                        lease,
+                        "this node was silent for so long that another has taken its place"
+                    );
+                    self.fenced.notify_one();
+                    return;
+                }
                 Err(error) => tracing::warn!(%error, "the node's lease can't be renewed"),
             }
         }
@@ -214,13 +153,22 @@ impl Hub {
         for sequencer in self.active() {
             let mut roster = sequencer.roster();
             roster.expire(now);
+            let local = roster.take_local_changes();
             let from = roster.announced();
-            let Some((change, version)) = roster.unannounced(now_ms()) else { continue };
-            let dest = sequencer.conversation.dest_for(&mqttchat_protocol::Party::foreign(""));
-            let frame = ServerFrame::Presence { dest: &dest, data: &change }.to_frame();
-            sequencer.pass_presence(frame, from, version);
-            roster.announce(version);
+            let change = roster.unannounced(now_ms());
+            if let Some((change, version)) = &change {
+                let dest = sequencer.conversation.dest_for(&mqttchat_protocol::Party::foreign(""));
+                let frame = ServerFrame::Presence { dest: &dest, data: change }.to_frame();
+                sequencer.pass_presence(frame, from, *version);
+                roster.announce(*version);
+            }
             drop(roster);
+            if self.is_cluster() && !local.is_empty() {
+                self.say_changes(Some(&sequencer.conversation), &local);
+            }
+            if change.is_none() {
+                continue;
+            }
             metrics::counter!("mqttchat_presence_frames_total").increment(sequencer.reader_count() as u64);
             self.wake(&sequencer);
         }
@@ -232,17 +180,25 @@ impl Hub {
         if changes.online.is_empty() && changes.offline.is_empty() {
             return;
         }
-        for user in &changes.online {
+        if self.is_cluster() {
+            let change =
+                |user: &UserId, left_at| LocalChange { user: user.clone(), name: "".into(), left_at };
+            let online = changes.online.iter().map(|user| change(user, None));
+            let offline = changes.offline.iter().map(|(user, left_at)| change(user, Some(*left_at)));
+            self.say_changes(None, &online.chain(offline).collect::<Vec<_>>());
+        }
+        for user in changes.online.iter().filter(|user| !self.peers.has(user)) {
             self.tell_state(user, PersonState::Online, now_ms());
         }
-        for (user, left_at) in &changes.offline {
+        for (user, left_at) in changes.offline.iter().filter(|(user, _)| !self.peers.has(user)) {
             self.tell_state(user, PersonState::Offline, *left_at);
         }
         self.store_states(&changes.online, &changes.offline);
-        self.publish_offline(changes.offline);
+        self.publish_offline(changes.offline.into_iter().filter(|(user, _)| !self.peers.has(user)));
     }
 
-    fn tell_state(&self, user: &UserId, state: PersonState, last_seen: u64) {
+    /// Tells those who have joined a private conversation with `user` how they are.
+    pub(crate) fn tell_state(&self, user: &UserId, state: PersonState, last_seen: u64) {
         let frame = ServerFrame::Status { from: user, state, last_seen }.to_frame();
         for conversation in self.people.watchers(user) {
             if let Some(sequencer) = self.known_sequencer(&conversation) {

@@ -131,6 +131,13 @@ impl People {
         self.users().values().flat_map(|local| local.sessions.iter().cloned()).collect()
     }
 
+    /// Every user who has a session, and the name that is shown.
+    pub(crate) fn everybody(&self) -> Vec<(UserId, Arc<str>)> {
+        let users = self.users();
+        let named = users.iter().filter_map(|(user, local)| Some((user, local.sessions.first()?)));
+        named.map(|(user, session)| (user.clone(), session.name.clone())).collect()
+    }
+
     /// How many sessions there are.
     pub(crate) fn session_count(&self) -> usize {
         self.sessions.load(Ordering::Acquire)

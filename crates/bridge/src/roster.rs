@@ -28,15 +28,36 @@ pub(crate) struct Roster {
     announced: u64,
     /// Up to this version there is nothing to announce, though it is above `announced`.
     looked: u64,
+    local: Vec<LocalChange>,
 }
 
 #[derive(Debug)]
 struct Here {
     name: Arc<str>,
+    /// Sessions on this node.
     sessions: usize,
+    /// Other nodes that say they are there.
+    nodes: BTreeSet<Arc<str>>,
     version: u64,
     lingers_until: Option<Instant>,
     left_at: u64,
+}
+
+impl Here {
+    fn is_local(&self) -> bool {
+        self.sessions > 0 || self.lingers_until.is_some()
+    }
+}
+
+/// Somebody has come to or gone from a conversation on this node: what other nodes are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LocalChange {
+    /// Who.
+    pub(crate) user: UserId,
+    /// The name that is shown.
+    pub(crate) name: Arc<str>,
+    /// Since when they are gone, Unix time in ms; `None`: they are here.
+    pub(crate) left_at: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -49,19 +70,37 @@ struct Gone {
 impl Roster {
     /// Counts a session of `user` in.
     pub(crate) fn enter(&mut self, user: &UserId, name: &Arc<str>) {
-        if let Some(here) = self.here.get_mut(user) {
-            here.sessions += 1;
-            here.lingers_until = None;
-            here.name = name.clone();
-            self.lingering.remove(user);
-            return;
+        let here = self.arrive(user, name);
+        let news = !here.is_local();
+        here.sessions += 1;
+        here.lingers_until = None;
+        here.name = name.clone();
+        self.lingering.remove(user);
+        if news {
+            self.local.push(LocalChange { user: user.clone(), name: name.clone(), left_at: None });
         }
-        self.version += 1;
-        // Somebody whose leaving nobody was told of has never left.
-        let unnoticed = self.gone.remove(user).is_some_and(|gone| gone.version > self.announced);
-        let version = if unnoticed { 0 } else { self.version };
-        let here = Here { name: name.clone(), sessions: 1, version, lingers_until: None, left_at: 0 };
-        self.here.insert(user.clone(), here);
+    }
+
+    /// Another node says that `user` is there.
+    pub(crate) fn enter_on(&mut self, node: &Arc<str>, user: &UserId, name: &Arc<str>) {
+        self.arrive(user, name).nodes.insert(node.clone());
+    }
+
+    fn arrive(&mut self, user: &UserId, name: &Arc<str>) -> &mut Here {
+        let (version, gone, announced) = (&mut self.version, &mut self.gone, self.announced);
+        self.here.entry(user.clone()).or_insert_with(|| {
+            *version += 1;
+            // Somebody whose leaving nobody was told of has never left.
+            let unnoticed = gone.remove(user).is_some_and(|gone| gone.version > announced);
+            Here {
+                name: name.clone(),
+                sessions: 0,
+                nodes: BTreeSet::new(),
+                version: if unnoticed { 0 } else { *version },
+                lingers_until: None,
+                left_at: 0,
+            }
+        })
     }
 
     /// Counts a session of `user` out, at Unix time `at` in ms; with `lingers_until` it shows only then.
@@ -77,11 +116,31 @@ impl Roster {
             self.lingering.insert(user.clone());
             return;
         }
-        self.depart(user);
+        self.depart_here(user);
+    }
+
+    /// Another node says that `user` is no longer there, since Unix time `at` in ms.
+    pub(crate) fn leave_on(&mut self, node: &str, user: &UserId, at: u64) {
+        let Some(here) = self.here.get_mut(user) else { return };
+        if here.nodes.remove(node) && here.nodes.is_empty() && !here.is_local() {
+            here.left_at = here.left_at.max(at);
+            self.depart(user);
+        }
+    }
+
+    /// The last session here has gone.
+    fn depart_here(&mut self, user: &UserId) {
+        self.lingering.remove(user);
+        let Some(here) = self.here.get_mut(user) else { return };
+        here.lingers_until = None;
+        let change = LocalChange { user: user.clone(), name: here.name.clone(), left_at: Some(here.left_at) };
+        if here.nodes.is_empty() {
+            self.depart(user);
+        }
+        self.local.push(change);
     }
 
     fn depart(&mut self, user: &UserId) {
-        self.lingering.remove(user);
         let Some(here) = self.here.remove(user) else { return };
         self.version += 1;
         if here.version <= self.announced {
@@ -94,6 +153,17 @@ impl Roster {
         }
     }
 
+    /// Who has come and gone on this node since the last call.
+    pub(crate) fn take_local_changes(&mut self) -> Vec<LocalChange> {
+        std::mem::take(&mut self.local)
+    }
+
+    /// Everybody who is here on this node.
+    pub(crate) fn local_people(&self) -> Vec<(UserId, Arc<str>)> {
+        let local = self.here.iter().filter(|(_, here)| here.is_local());
+        local.map(|(user, here)| (user.clone(), here.name.clone())).collect()
+    }
+
     /// Lets those go whose time is up.
     pub(crate) fn expire(&mut self, now: Instant) {
         let over = |user: &&UserId| {
@@ -101,7 +171,7 @@ impl Roster {
         };
         let over: Vec<UserId> = self.lingering.iter().filter(over).cloned().collect();
         for user in over {
-            self.depart(&user);
+            self.depart_here(&user);
         }
     }
 
@@ -240,6 +310,25 @@ mod tests {
         roster.leave(&user("bob"), None, 0);
         roster.enter(&user("bob"), &"Bob".into());
         assert_eq!(announce(&mut roster), None);
+    }
+
+    #[test]
+    fn somebody_on_another_node_is_here_too() {
+        let mut roster = Roster::default();
+        let (n2, ann, name): (Arc<str>, UserId, Arc<str>) = ("n2".into(), user("ann"), "Ann".into());
+        roster.enter_on(&n2, &ann, &name);
+        assert_eq!(announce(&mut roster), Some((vec!["ann".into()], vec![])));
+        roster.enter(&ann, &name);
+        roster.leave_on("n2", &ann, 1);
+        assert_eq!(announce(&mut roster), None);
+        roster.enter_on(&n2, &ann, &name);
+        roster.leave(&ann, None, 2);
+        assert_eq!(announce(&mut roster), None);
+        let told: Vec<_> = roster.take_local_changes().into_iter().map(|change| change.left_at).collect();
+        assert_eq!(told, [None, Some(2)], "other nodes are told of this one only");
+        roster.leave_on("n2", &ann, 3);
+        assert_eq!(announce(&mut roster), Some((vec![], vec!["ann".into()])));
+        assert_eq!(roster.last_seen(&ann), Some(3));
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl Hub {
                 while self.link.is_connected() && self.link.outstanding() > INFLIGHT_MAX {
                     let _ = timeout(PAUSE, self.link.settled()).await;
                 }
-                if self.people.is_online(&user) {
+                if self.is_anywhere(&user) {
                     continue;
                 }
                 let (topic, payload) = self.status(&user, "", PersonState::Offline, at);

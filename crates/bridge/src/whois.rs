@@ -28,20 +28,22 @@ pub(crate) async fn first_people(hub: &Hub, sequencer: &Sequencer) -> Result<(us
         let recent = hub.store.users_recent(ROSTER_FIRST as u64).await.map_err(store_away)?;
         let roster = sequencer.roster();
         let away = recent.into_iter().filter(|user| !roster.has(&user.id));
-        people.extend(away.take(ROSTER_FIRST - people.len()).map(|user| person(user, &roster)));
+        people.extend(away.take(ROSTER_FIRST - people.len()).map(|user| hub.line(user, &roster)));
     }
     Ok((online, people))
 }
 
-/// A user as a conversation's roster shows them.
-fn person(user: User, roster: &Roster) -> Person {
-    let online = roster.has(&user.id);
-    let left = roster.last_seen(&user.id).unwrap_or(0);
-    Person {
-        id: user.id,
-        name: user.name,
-        state: Some(if online { PersonState::Online } else { PersonState::Offline }),
-        last_seen: if online { now_ms() } else { user.last_seen.max(left) },
+impl Hub {
+    /// A user as a conversation's roster shows them: online while any of their sessions is, joined here or not.
+    fn line(&self, user: User, roster: &Roster) -> Person {
+        let online = roster.has(&user.id) || self.is_anywhere(&user.id);
+        let left = roster.last_seen(&user.id).unwrap_or(0);
+        Person {
+            id: user.id,
+            name: user.name,
+            state: Some(if online { PersonState::Online } else { PersonState::Offline }),
+            last_seen: if online { now_ms() } else { user.last_seen.max(left) },
+        }
     }
 }
 
@@ -70,7 +72,7 @@ pub(crate) async fn roster(
             let users = hub.store.users_page(after.as_deref(), limit + 1).await.map_err(store_away)?;
             let sequencer = hub.sequencer(&conversation).await.map_err(store_away)?;
             let roster = sequencer.roster();
-            users.into_iter().map(|user| person(user, &roster)).collect()
+            users.into_iter().map(|user| hub.line(user, &roster)).collect()
         }
     };
     let more = people.len() as u64 > limit;
