@@ -9,6 +9,7 @@ use tokio::time::{self, Instant, MissedTickBehavior};
 use tracing::{error, info, warn};
 
 use crate::core::Core;
+use crate::error::BrokerError;
 use crate::listener::Listener;
 use crate::probe::ProbeError;
 
@@ -159,7 +160,8 @@ impl Watched {
             }
             Err(error) => {
                 error!(listener = listener.name(), %error, "listener cannot be started again");
-                false
+                // Somebody took the port in between: no fault of the router, so the next round tries again.
+                matches!(error, BrokerError::AddressInUse { .. })
             }
         }
     }

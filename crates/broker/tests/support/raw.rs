@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 
 use rumqttd::protocol::v4::V4;
 use rumqttd::{ConnectionSettings, LinkType, Router, RouterConfig, Server, ServerSettings};
+use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
-use super::eventually;
 use super::wire::{Hello, Refusal, Wire};
+use super::within;
 
 /// A running rumqttd.
 pub struct Raw {
@@ -56,21 +57,28 @@ impl Raw {
         Self::with(router(), |_| {}).await
     }
 
-    pub async fn with(router: RouterConfig, change: impl FnOnce(&mut ServerSettings)) -> Self {
-        let address = free_address();
-        let mut settings = listener(address);
-        change(&mut settings);
+    pub async fn with(router: RouterConfig, change: impl Fn(&mut ServerSettings)) -> Self {
         let link = Router::new(0, router).spawn();
         let watched = link.clone();
-        let mut server = Server::new(settings, link, V4);
         // rumqttd blocks its threads, some for ever once its router has ended: they must not be the test's.
         let threads = Runtime::new().expect("threads");
-        threads.spawn(async move {
-            if let Err(error) = server.start(LinkType::Remote).await {
-                panic!("{error}");
+        let address = within("rumqttd listens", async {
+            loop {
+                let address = free_address();
+                let mut settings = listener(address);
+                change(&mut settings);
+                let mut server = Server::new(settings, link.clone(), V4);
+                let listening = threads.spawn(async move { server.start(LinkType::Remote).await.is_ok() });
+                // It only ends when somebody else was quicker to take the port.
+                while !listening.is_finished() {
+                    if TcpStream::connect(address).await.is_ok() && !listening.is_finished() {
+                        return address;
+                    }
+                    tokio::task::yield_now().await;
+                }
             }
-        });
-        eventually("rumqttd listens", || tokio::net::TcpStream::connect(address)).await;
+        })
+        .await;
         Self { address, alive: Box::new(move || !watched.is_disconnected()), threads: Some(threads) }
     }
 
