@@ -59,7 +59,7 @@ pub use cursors::{ConversationSummary, Cursor, Undelivered};
 pub use error::StoreError;
 pub use health::Health;
 pub use leases::{Node, NodeLease};
-pub use log::{AppendError, Appended, Done, IngestMark, NewEntry};
+pub use log::{AppendError, Appended, ChangedHead, Done, IngestMark, NewEntry};
 pub use options::StoreOptions;
 pub use users::{ClaimOutcome, User};
 
@@ -122,6 +122,14 @@ impl Store {
     #[must_use]
     pub fn log_id(&self) -> &str {
         on_backend!(self, backend => backend.log_id())
+    }
+
+    /// Whether other nodes may write the same store. If not, all that happens to it goes through this process.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        match &*self.backend {
+            Backend::Sqlite(_) => false,
+        }
     }
 
     /// The keys derived from the installation's secrets, as they were at [`Store::open`].

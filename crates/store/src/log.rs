@@ -73,6 +73,17 @@ pub enum AppendError {
     Unavailable(String),
 }
 
+/// A conversation that has got longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedHead {
+    /// Which.
+    pub conversation: Conversation,
+    /// Its newest `seq`.
+    pub head: u64,
+    /// The position of its newest entry.
+    pub position: u64,
+}
+
 /// What is called with an append's outcome: see [`Store::submit`].
 pub type Done = Box<dyn FnOnce(Result<Appended, AppendError>) + Send>;
 
@@ -123,6 +134,23 @@ impl Store {
     /// [`StoreError`] when the store can't be read.
     pub async fn heads(&self, conversations: &[Conversation]) -> Result<Vec<u64>, StoreError> {
         on_backend!(self, backend => backend.heads(conversations).await)
+    }
+
+    /// The conversations whose newest entry has a position above `after_position`, in the order of those positions, at
+    /// most `limit`.
+    ///
+    /// Where other nodes write the same store ([`Store::is_shared`]), a position may become visible after a higher one:
+    /// the higher one's commit was quicker. So a caller who asks again and again goes on from where it was some
+    /// seconds ago, not from the highest position that it has seen.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be read.
+    pub async fn changed_heads(
+        &self,
+        after_position: u64,
+        limit: u64,
+    ) -> Result<Vec<ChangedHead>, StoreError> {
+        on_backend!(self, backend => backend.changed_heads(after_position, limit).await)
     }
 
     /// The entries above `after`, oldest first, at most `limit`. `seq` is consecutive.

@@ -7,8 +7,8 @@ use super::Sqlite;
 use super::fault::Fault;
 use super::integer::{signed, unsigned};
 use super::mark::{meta, set_meta};
-use super::rows::{ENTRY_BY_ID, entry, entry_columns, entry_with_conversation};
-use crate::StoreError;
+use super::rows::{ENTRY_BY_ID, entry, entry_columns, entry_with_conversation, parsed};
+use crate::{ChangedHead, StoreError};
 
 const HEAD: &str = "
     SELECT coalesce(max(seq), 0) FROM entries WHERE conversation = (SELECT id FROM conversations WHERE key = ?1)";
@@ -37,8 +37,13 @@ const UNCONFIRMED: &str = concat!(
      ORDER BY e.position LIMIT ?3"
 );
 
+const CHANGED: &str = "
+    SELECT c.key, e.seq, e.position FROM entries e CROSS JOIN conversations c ON c.id = e.conversation
+    WHERE e.position > ?1 AND e.seq = (SELECT max(seq) FROM entries WHERE conversation = e.conversation)
+    ORDER BY e.position LIMIT ?2";
+
 #[cfg(test)]
-pub(super) const QUESTIONS: &[&str] = &[HEAD, AFTER, BEFORE, UNCONFIRMED, ENTRY_BY_ID];
+pub(super) const QUESTIONS: &[&str] = &[HEAD, CHANGED, AFTER, BEFORE, UNCONFIRMED, ENTRY_BY_ID];
 
 impl Sqlite {
     pub(crate) async fn heads(&self, conversations: &[Conversation]) -> Result<Vec<u64>, StoreError> {
@@ -47,6 +52,28 @@ impl Sqlite {
             .read(move |connection| {
                 let mut statement = connection.prepare_cached(HEAD)?;
                 keys.iter().map(|key| Ok(unsigned(statement.query_row([key], |row| row.get(0))?))).collect()
+            })
+            .await
+    }
+
+    pub(crate) async fn changed_heads(
+        &self,
+        after_position: u64,
+        limit: u64,
+    ) -> Result<Vec<ChangedHead>, StoreError> {
+        self.readers
+            .read(move |connection| {
+                let mut statement = connection.prepare_cached(CHANGED)?;
+                let mut rows = statement.query([signed(after_position), signed(limit)])?;
+                let mut changed = Vec::new();
+                while let Some(row) = rows.next()? {
+                    changed.push(ChangedHead {
+                        conversation: parsed(row, 0, Conversation::parse)?,
+                        head: unsigned(row.get(1)?),
+                        position: unsigned(row.get(2)?),
+                    });
+                }
+                Ok(changed)
             })
             .await
     }

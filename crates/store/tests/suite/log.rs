@@ -252,3 +252,27 @@ pub async fn confirmed_never_moves_back(place: &impl Place) {
     let store = open(place).await;
     assert_eq!(store.confirmed(&node).await.unwrap(), 7);
 }
+
+pub async fn heads_that_changed(place: &impl Place) {
+    let store = open(place).await;
+    claim(&store, "Ann").await;
+    claim(&store, "Bob").await;
+    let with_bob = pair("ann", "bob");
+    let changed = async |after, limit| {
+        let changed = store.changed_heads(after, limit).await.unwrap();
+        changed.into_iter().map(|c| (c.conversation, c.head, c.position)).collect::<Vec<_>>()
+    };
+    assert_eq!(changed(0, 9).await, []);
+    let first = say(&store, "ann", "1").await.entry.position;
+    let private = store.append(msg("ann", &with_bob, "p", "x")).await.unwrap().entry.position;
+    let in_private = (with_bob.clone(), 1, private);
+    assert_eq!(changed(0, 9).await, [(Conversation::Public, 1, first), in_private.clone()]);
+    assert_eq!(changed(first, 9).await, [in_private.clone()]);
+    let second = say(&store, "ann", "2").await.entry.position;
+    let in_public = (Conversation::Public, 2, second);
+    assert_eq!(changed(0, 9).await, [in_private.clone(), in_public.clone()]);
+    assert_eq!(changed(0, 1).await, [in_private]);
+    assert_eq!(changed(private, 9).await, [in_public]);
+    assert_eq!(changed(second, 9).await, []);
+    assert_eq!(changed(u64::MAX, u64::MAX).await, []);
+}

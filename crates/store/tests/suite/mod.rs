@@ -41,6 +41,7 @@ macro_rules! behaviour {
                 a_refused_entry_takes_no_number, private_conversations_need_users, strangers_write_one_way,
                 rooms_have_to_be_there, time_never_runs_backwards, unconfirmed_entries_of_a_node,
                 confirmed_never_moves_back,
+                heads_that_changed,
             }
             idempotency {
                 the_same_again, spelled_otherwise, something_else_under_the_same_id, ids_are_each_senders_own,
