@@ -188,6 +188,7 @@ fn refusals_are_one_sentence_with_status_2() {
         assert!(output.stdout.is_empty());
         assert_eq!(said.lines().count(), 1, "{said}");
         assert!(said.starts_with("mqttchat: ") && !said.contains("panicked"), "{said}");
+        assert!(!said.contains("os error 98"), "the cause is said once: {said}");
         assert!(names.iter().all(|name| said.contains(name)), "{arguments:?}: {said}");
     }
     assert!(!home.path().join(".local").exists(), "a refused start leaves nothing behind");
