@@ -124,6 +124,14 @@ impl Mosquitto {
         eventually("Mosquitto to save", async || Ok(saved.exists().then_some(()))).await
     }
 
+    /// Its process id, while it runs.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn process_id(&self) -> Result<u32> {
+        self.process.id()
+    }
+
     /// Ends it with SIGKILL: what it had not written is lost.
     ///
     /// # Errors
@@ -139,6 +147,18 @@ impl Mosquitto {
     pub async fn start_again(&mut self) -> Result<()> {
         self.process = launch(&self.port, &self.home).await?;
         Ok(())
+    }
+
+    /// Starts it again on the same port, without anything that it ever knew.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_empty(&mut self) -> Result<()> {
+        let saved = self.home.path().join("mosquitto.db");
+        match tokio::fs::remove_file(&saved).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => self.start_again().await,
+        }
     }
 }
 

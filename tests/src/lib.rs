@@ -10,6 +10,7 @@
 //! | [`http`] | one HTTP request on one connection |
 //! | [`driver`], [`browser`] | headless Chromium, driven through ChromeDriver |
 //! | [`chat_page`] | the chat page as a person uses it |
+//! | [`chaos`] | people who talk while everything breaks, and the proof that nothing was lost |
 //! | [`signature`] | the signed payloads on the broker, checked from their description alone |
 //! | [`eventually`] | the only way to wait |
 //!
@@ -21,6 +22,7 @@ use std::time::Duration;
 pub mod app;
 pub mod broker;
 pub mod browser;
+pub mod chaos;
 pub mod chat_page;
 pub mod driver;
 mod eventually;

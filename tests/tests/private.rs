@@ -98,6 +98,28 @@ async fn the_sender_is_told_once_that_it_was_delivered() -> Result<()> {
 }
 
 #[tokio::test]
+async fn two_devices_that_confirm_at_once_are_told_as_one() -> Result<()> {
+    let app = App::builder().no_rate_limit().start().await?;
+    let (mut ann, mut bob) = (app.user("Ann").await?, app.user("Bob").await?);
+    let mut phone = bob.another_session().await?;
+    for number in 1..=20_u64 {
+        let sent = ann.say("private/bob", &format!("number {number}")).await?;
+        bob.expect_text(&format!("number {number}")).await?;
+        phone.expect_text(&format!("number {number}")).await?;
+        let confirmed = received(&sent.id);
+        let (one, two) = tokio::join!(bob.send(&confirmed), phone.send(&confirmed));
+        one.and(two)?;
+    }
+    ann.expect_where("300 for the last", |frame| frame["type"] == 300 && frame["seq"] == 20).await?;
+    bob.ping().await?;
+    phone.ping().await?;
+    fence(&app, &mut [&mut ann]).await?;
+    let told: Vec<_> = ann.seen_of(300).iter().filter_map(|frame| frame["seq"].as_u64()).collect();
+    assert_eq!(told, (1..=20).collect::<Vec<_>>());
+    Ok(())
+}
+
+#[tokio::test]
 async fn receiving_a_later_message_confirms_the_earlier_ones() -> Result<()> {
     let app = App::start().await?;
     let (mut ann, mut bob) = (app.user("Ann").await?, app.user("Bob").await?);

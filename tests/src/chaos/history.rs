@@ -103,7 +103,14 @@ pub enum What {
     /// The broker confirmed an MQTT client's message.
     Taken { from: String, id: String },
     /// A session got the 100 for a message.
-    Acknowledged { session: String, user: String, id: String, conversation: Conversation, seq: u64, time: u64 },
+    Acknowledged {
+        session: String,
+        user: String,
+        id: String,
+        conversation: Conversation,
+        seq: u64,
+        time: u64,
+    },
     /// A session got an error for a message that is no use to try again.
     Refused { session: String, user: String, id: String, code: String },
     /// A session was opened; it goes on behind these places.

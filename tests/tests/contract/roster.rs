@@ -50,3 +50,17 @@ async fn who_has_gone_is_offline_since_the_moment_they_went() -> Result<()> {
     assert_eq!(bob, Some(&expected), "{page}");
     Ok(())
 }
+
+#[tokio::test]
+async fn who_is_signed_in_is_online_wherever_they_have_joined() -> Result<()> {
+    let app = App::start().await?;
+    let (mut ann, _bob) = (app.user("Ann").await?, app.user("Bob").await?);
+    let joined = ann.join("public").await?;
+    let page = ann.request(json!({"type": "roster", "dest": "public", "data": {}})).await?;
+    for reply in [&joined, &page] {
+        let bob = reply["roster"].as_array().into_iter().flatten().find(|person| person["id"] == "bob");
+        assert_eq!(bob.map(|bob| &bob["state"]), Some(&json!("online")), "{reply}");
+    }
+    assert_eq!(joined["online"], 1, "the count is of those who have joined");
+    Ok(())
+}

@@ -18,7 +18,8 @@ pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
                 break;
             }
             if entry.time < time {
-                let what = format!("time runs backwards at {place} of {conversation}: {time}, {}", entry.time);
+                let what =
+                    format!("time runs backwards at {place} of {conversation}: {time}, {}", entry.time);
                 found.push(Violation::new(2, &about, what));
             }
             time = time.max(entry.time);

@@ -30,9 +30,8 @@ pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
                 let highest = acknowledged.entry(conversation).or_default();
                 *highest = (*highest).max(*seq);
                 let stored = index.places.get(&(conversation, *seq));
-                let kept = stored.is_some_and(|entry| {
-                    entry.id == *id && entry.from == *user && entry.time == *time
-                });
+                let kept =
+                    stored.is_some_and(|entry| entry.id == *id && entry.from == *user && entry.time == *time);
                 if !kept && lost.insert((user, id)) {
                     let what = format!(
                         "{id} of {user} was acknowledged as {seq} of {conversation} at {time}, and the log has {stored:?} there"
@@ -46,7 +45,8 @@ pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
                 };
                 let answer = *sending.answer.get_or_insert((*seq, *time));
                 if answer != (*seq, *time) {
-                    let what = format!("{id} of {user} was acknowledged as {answer:?}, then as {:?}", (seq, time));
+                    let what =
+                        format!("{id} of {user} was acknowledged as {answer:?}, then as {:?}", (seq, time));
                     found.push(Violation::new(3, &[id], what));
                 }
             }
@@ -94,7 +94,10 @@ fn check_origins(
                 found.push(Violation::new(6, &[&entry.id], what));
             }
             if entry.seq <= sending.behind && sending.conversation == conversation {
-                let what = format!("{} is {place}, and was sent after {} was acknowledged", entry.id, sending.behind);
+                let what = format!(
+                    "{} is {place}, and was sent after {} was acknowledged",
+                    entry.id, sending.behind
+                );
                 found.push(Violation::new(2, &[&entry.id], what));
             }
         }

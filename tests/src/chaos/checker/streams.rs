@@ -44,7 +44,8 @@ pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
                     streams.compare(session, conversation, entry);
                 }
                 if entries.windows(2).any(|pair| pair[1].seq != pair[0].seq + 1) {
-                    let what = format!("{session} was given a page of {conversation} with holes or out of order");
+                    let what =
+                        format!("{session} was given a page of {conversation} with holes or out of order");
                     streams.found.push(Violation::new(2, &[session, conversation, &"fetched"], what));
                 }
             }
@@ -69,8 +70,9 @@ impl<'a> Streams<'a> {
             let what = format!("{session} was told that the log of {conversation} is another");
             self.found.push(Violation::new(2, &[&session, conversation], what));
         } else if expected.is_some_and(|next| next != after + 1) {
-            let what =
-                format!("{session} was told of a gap after {after} of {conversation} instead of {expected:?}");
+            let what = format!(
+                "{session} was told of a gap after {after} of {conversation} instead of {expected:?}"
+            );
             self.found.push(Violation::new(2, &[&session, conversation], what));
         }
     }
@@ -120,7 +122,9 @@ impl<'a> Streams<'a> {
             .get(&(conversation, seq))
             .is_some_and(|entry| entry.from == user && entry.id == id);
         if !theirs {
-            let what = format!("{session} was told that {id}, {seq} of {conversation}, was delivered, which {user} did not write");
+            let what = format!(
+                "{session} was told that {id}, {seq} of {conversation}, was delivered, which {user} did not write"
+            );
             self.found.push(Violation::new(4, &about, what));
         }
     }

@@ -45,7 +45,9 @@ fn known(history: &History, until: u64) -> HashMap<(&str, &Conversation), HashSe
                 devices.insert(session, device);
                 continue;
             }
-            What::Saw { session, conversation, entry } => (session, conversation, std::slice::from_ref(entry)),
+            What::Saw { session, conversation, entry } => {
+                (session, conversation, std::slice::from_ref(entry))
+            }
             What::Fetched { session, conversation, entries } => (session, conversation, entries.as_slice()),
             _ => continue,
         };

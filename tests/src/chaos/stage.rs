@@ -1,0 +1,237 @@
+//! What a run plays on: the servers, the broker, and the proxies before them.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures::future::join_all;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::device::{Identity, Orders};
+use super::fault::{Fault, Planned};
+use super::history::What;
+use super::proxy::{Every, Proxy, Weather};
+use super::recorder::Recorder;
+use crate::mqtt::Access;
+use crate::port::Port;
+use crate::{App, Mosquitto, User};
+
+/// How much later something comes that is delayed.
+const DELAY: Duration = Duration::from_millis(150);
+/// Sessions that come beside everybody else's in a storm.
+const STORM: usize = 60;
+
+/// What runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Configuration {
+    /// One server with the broker inside it.
+    Embedded,
+    /// One server and a Mosquitto.
+    Mosquitto,
+}
+
+impl Configuration {
+    /// Its name in files and messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Mosquitto => "mosquitto",
+        }
+    }
+
+    /// Everything that can break in it.
+    #[must_use]
+    pub fn faults(self, devices: usize) -> Vec<Fault> {
+        let mut faults = vec![
+            Fault::KillServer(0),
+            Fault::KillServer(0),
+            Fault::StopServer(0),
+            Fault::FreezeServer(0),
+            Fault::CutClients(1),
+            Fault::CutClients(3),
+            Fault::DelayClients(2),
+            Fault::BlackHoleClients(2),
+            Fault::SlowReader(0),
+            Fault::SlowReader(devices - 1),
+            Fault::Storm,
+        ];
+        if self == Self::Mosquitto {
+            faults.extend([
+                Fault::KillBroker,
+                Fault::EmptyBroker,
+                Fault::FreezeBroker,
+                Fault::CutLink,
+                Fault::DelayLink,
+                Fault::BlackHoleLink,
+            ]);
+        }
+        faults
+    }
+}
+
+/// The programs of a run.
+#[derive(Debug)]
+pub struct Stage {
+    servers: Vec<App>,
+    broker: Option<Mosquitto>,
+    doors: Vec<Proxy>,
+    link: Option<Proxy>,
+    access: watch::Sender<Access>,
+    _devices_port: Port,
+}
+
+impl Stage {
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// When a program does not start.
+    pub async fn start(configuration: Configuration) -> Result<Self> {
+        let devices_port = Port::reserve()?;
+        let options = App::builder().no_rate_limit().keeps_port()?;
+        let (options, broker, link) = match configuration {
+            Configuration::Embedded => {
+                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, devices_port.number()));
+                (options.args(["--broker-listen", &address.to_string()]), None, None)
+            }
+            Configuration::Mosquitto => {
+                let broker = Mosquitto::start().await?;
+                let link = Proxy::start(broker.address()).await?;
+                let url = broker.url().replace(&broker.address().to_string(), &link.address().to_string());
+                (options.broker(&url), Some(broker), Some(link))
+            }
+        };
+        let server = options.start().await?;
+        let access = match &broker {
+            Some(broker) => Access::from(broker),
+            None => Access::of_devices(&server).await?,
+        };
+        let doors = vec![Proxy::start(server.address()).await?];
+        let access = watch::Sender::new(access);
+        Ok(Self { servers: vec![server], broker, doors, link, access, _devices_port: devices_port })
+    }
+
+    /// Where clients connect, through the proxies.
+    #[must_use]
+    pub fn doors(&self) -> Vec<SocketAddr> {
+        self.doors.iter().map(Proxy::address).collect()
+    }
+
+    /// The way into the broker for MQTT clients.
+    #[must_use]
+    pub fn access(&self) -> watch::Receiver<Access> {
+        self.access.subscribe()
+    }
+
+    /// Lets somebody new in.
+    ///
+    /// # Errors
+    /// When the server does not.
+    pub async fn sign_in(&self, name: &str) -> Result<Identity> {
+        let mut user = User::sign_in(self.servers[0].address(), name).await?;
+        user.close().await?;
+        let name = name.to_owned();
+        Ok(Identity { id: user.id.clone(), name, token: user.token.clone(), log: user.log.clone() })
+    }
+
+    /// A session of somebody beside their devices.
+    ///
+    /// # Errors
+    /// When the server does not let them in.
+    pub async fn visit(&self, identity: &Identity) -> Result<User> {
+        let data = serde_json::json!({"name": identity.name, "token": identity.token});
+        User::hello(self.servers[0].address(), &data).await
+    }
+
+    /// Breaks something, and repairs it again.
+    ///
+    /// # Errors
+    /// When something does not come back.
+    pub async fn suffer(
+        &mut self,
+        planned: Planned,
+        recorder: &Recorder,
+        orders: &watch::Sender<Orders>,
+    ) -> Result<()> {
+        let Planned { fault, hold, .. } = planned;
+        recorder.note(What::Fault { fault: format!("{fault:?} for {hold:?}") });
+        match fault {
+            Fault::KillServer(number) => {
+                self.servers[number].kill().await?;
+                sleep(hold).await;
+                self.servers[number].start_again().await?;
+            }
+            Fault::StopServer(number) => {
+                self.servers[number].stop().await?;
+                sleep(hold).await;
+                self.servers[number].start_again().await?;
+            }
+            Fault::FreezeServer(number) => freeze(self.servers[number].process_id()?, hold).await?,
+            Fault::KillBroker | Fault::EmptyBroker | Fault::FreezeBroker => {
+                self.break_broker(fault, hold).await?;
+            }
+            Fault::CutClients(every) => self.doors.iter().for_each(|door| door.cut(Every(every))),
+            Fault::DelayClients(every) => weather(&self.doors, Weather::Slow(DELAY), every, hold).await,
+            Fault::BlackHoleClients(every) => weather(&self.doors, Weather::BlackHole, every, hold * 2).await,
+            Fault::CutLink => self.link.iter().for_each(|link| link.cut(Every(1))),
+            Fault::DelayLink => weather(self.link.as_slice(), Weather::Slow(DELAY), 1, hold).await,
+            Fault::BlackHoleLink => weather(self.link.as_slice(), Weather::BlackHole, 1, hold).await,
+            Fault::SlowReader(device) => {
+                orders.send_modify(|orders| orders.asleep = Some(device));
+                sleep(hold).await;
+                orders.send_modify(|orders| orders.asleep = None);
+            }
+            Fault::Storm => self.storm().await,
+        }
+        recorder.note(What::Fault { fault: format!("{fault:?} is over") });
+        Ok(())
+    }
+
+    async fn break_broker(&mut self, fault: Fault, hold: Duration) -> Result<()> {
+        let broker = self.broker.as_mut().context("no broker of its own")?;
+        if fault == Fault::FreezeBroker {
+            return freeze(broker.process_id()?, hold).await;
+        }
+        broker.kill().await?;
+        sleep(hold).await;
+        match fault {
+            Fault::EmptyBroker => broker.start_empty().await,
+            _ => broker.start_again().await,
+        }
+    }
+
+    /// Cuts everybody, and comes back with a crowd. Who of the crowd is let in does not matter.
+    async fn storm(&self) {
+        for door in &self.doors {
+            door.cut(Every(1));
+        }
+        let addresses: Vec<_> = self.doors().into_iter().cycle().take(STORM).collect();
+        join_all(addresses.iter().enumerate().map(async |(number, address)| {
+            let data = serde_json::json!({"name": format!("Visitor {number} {}", rand::random::<u32>()), "resume": {"public": 0}});
+            User::hello(*address, &data).await.ok()
+        }))
+        .await;
+    }
+}
+
+async fn weather(proxies: &[Proxy], weather: Weather, every: u64, hold: Duration) {
+    for proxy in proxies {
+        proxy.set_weather(weather, Every(every));
+    }
+    sleep(hold).await;
+    for proxy in proxies {
+        proxy.set_weather(Weather::Fair, Every(1));
+        if weather == Weather::BlackHole {
+            proxy.cut(Every(every));
+        }
+    }
+}
+
+async fn freeze(process: u32, hold: Duration) -> Result<()> {
+    let pid = Pid::from_raw(i32::try_from(process)?).context("no process id")?;
+    kill_process(pid, Signal::STOP)?;
+    sleep(hold).await;
+    Ok(kill_process(pid, Signal::CONT)?)
+}
