@@ -38,20 +38,26 @@ build: ## Build the release binary, target/release/mqttchat
 
 # --- testing -----------------------------------------------------------------------------------
 
-.PHONY: test test-unit test-component test-contract test-integration test-e2e test-js test-tools
-.PHONY: test-system test-ui-acceptance test-functional
-test: ## Run all tests: unit, component, contract, integration, end to end
+.PHONY: test test-unit test-component test-contract test-integration test-e2e test-chaos test-js test-tools
+.PHONY: # One run at a time, with what it says. CHAOS_SECONDS for more, CHAOS_SEED to replay, CHAOS_ONLY for one run.
+test-chaos: test-tools ## People who talk while everything breaks, two minutes of it (CHAOS_SECONDS=… CHAOS_SEED=…)
+	$(BUILD_SERVER)
+	$(CARGO) test --workspace --locked --test chaos -- --test-threads=1 --nocapture
+
+test-system test-ui-acceptance test-functional
+test: ## Run all tests: unit, component, contract, integration, end to end, chaos
 	@$(MAKE) test-unit
 	@$(MAKE) test-component
 	@$(MAKE) test-contract
 	@$(MAKE) test-integration
 	@$(MAKE) test-e2e
+	@$(MAKE) test-chaos
 
 test-unit: test-js ## Tests inside the crates, their examples in the documentation, and the page's scripts
 	$(RUN_TESTS) --lib --bins
 	$(CARGO) test --workspace --locked --doc --quiet
 
-test-component: ## Tests of one crate at a time through its public interface (crates/*/tests)
+test-component: test-tools ## Tests of one crate at a time through its public interface (crates/*/tests)
 	$(RUN_TESTS) --exclude mqttchat-e2e --test '*'
 
 test-contract: test-tools ## The client protocol against the real server (docs/protocol.md)

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Makes sure that what the tests run against is there: Mosquitto, Chromium, Node. Installs it on Debian as root.
+# Makes sure that what the tests run against is there: Mosquitto, PostgreSQL, Chromium, Node. Installs it on Debian
+# as root.
 set -euo pipefail
 cd "$(dirname "$0")"
 PATH=$PATH:/usr/sbin:/usr/local/sbin
+for folder in /usr/lib/postgresql/*/bin; do PATH=$PATH:$folder; done
 
 declare -A package_of=(
     [mosquitto]=mosquitto
@@ -11,6 +13,7 @@ declare -A package_of=(
     [mosquitto_pub]=mosquitto-clients
     [chromium]="chromium fonts-liberation"
     [chromedriver]=chromium-driver
+    [initdb]=postgresql
     [node]=nodejs
     [npm]=npm
 )
