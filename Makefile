@@ -39,12 +39,7 @@ build: ## Build the release binary, target/release/mqttchat
 # --- testing -----------------------------------------------------------------------------------
 
 .PHONY: test test-unit test-component test-contract test-integration test-e2e test-chaos test-js test-tools
-.PHONY: # One run at a time, with what it says. CHAOS_SECONDS for more, CHAOS_SEED to replay, CHAOS_ONLY for one run.
-test-chaos: test-tools ## People who talk while everything breaks, two minutes of it (CHAOS_SECONDS=… CHAOS_SEED=…)
-	$(BUILD_SERVER)
-	$(CARGO) test --workspace --locked --test chaos -- --test-threads=1 --nocapture
-
-test-system test-ui-acceptance test-functional
+.PHONY: test-system test-ui-acceptance test-functional
 test: ## Run all tests: unit, component, contract, integration, end to end, chaos
 	@$(MAKE) test-unit
 	@$(MAKE) test-component
@@ -73,6 +68,11 @@ test-e2e: test-tools ## The page in real browsers
 	$(RUN_TESTS) --test browser $(ONE_AT_A_TIME)
 
 test-system test-ui-acceptance test-functional: test-e2e ## The same as test-e2e
+
+# One run at a time, with what it says. CHAOS_SECONDS for more, CHAOS_SEED to replay, CHAOS_ONLY for one run.
+test-chaos: test-tools ## People who talk while everything breaks, two minutes of it (CHAOS_SECONDS=… CHAOS_SEED=…)
+	$(BUILD_SERVER)
+	$(CARGO) test --workspace --locked --test chaos -- --test-threads=1 --nocapture
 
 # What later versions of Node have by themselves.
 NODE_18 := --experimental-global-customevent --experimental-global-webcrypto
