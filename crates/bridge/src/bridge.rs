@@ -111,7 +111,7 @@ impl Bridge {
         if hub.options.mqtt.private == crate::Private::Auto && hub.options.mqtt.strangers.is_none() {
             tasks.spawn(hub.clone().probe_strangers());
         }
-        #[cfg(any())]
+
         if hub.is_cluster() {
             tasks.spawn(hub.clone().compare_heads());
             tasks.spawn(hub.clone().watch_nodes());

@@ -266,7 +266,7 @@ impl Hub {
 
     /// Whether there can be other nodes.
     pub(crate) fn is_cluster(&self) -> bool {
-        false
+        self.store.is_shared()
     }
 
     /// Whether a user is signed in here or, as far as this node knows, on another.

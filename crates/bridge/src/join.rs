@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use mqttchat_protocol::{Conversation, Dest, Frame, PersonState, Refusal, ServerFrame, UserId};
-use serde_json::json;
+use mqttchat_protocol::{Conversation, Dest, Frame, Person, PersonState, Refusal, ServerFrame, UserId};
+use serde::Serialize;
 
 use crate::command::{Outcome, Re, store_away};
 use crate::cursor::Cursor;
@@ -32,19 +32,28 @@ pub(crate) async fn join(
     let head = at.unwrap_or(cursor.position.seq);
     let wanted = history.min(hub.options.limits.history);
     let messages = newest(hub, &sequencer, wanted, head).await?;
-    let mut members = json!({ "head": head });
-    let mut status = None;
-    match &conversation {
+    let (people, status) = match &conversation {
         Conversation::Public | Conversation::Room(_) => {
             let (online, roster) = first_people(hub, &sequencer).await?;
-            members["online"] = online.into();
-            members["roster"] = json!(roster);
+            (People { head, online, roster, delivered: None, read: None }, None)
         }
-        Conversation::Pair(..) => status = private(hub, handle, dest, &conversation, &mut members).await?,
-    }
-    let mut frames = vec![re.reply(&with_messages(&members, newest_that_fit(&messages)))];
+        Conversation::Pair(..) => private(hub, handle, dest, &conversation, head).await?,
+    };
+    let mut frames = vec![re.reply(&with_messages(&people, newest_that_fit(&messages)))];
     frames.extend(status);
     Ok(Outcome { frames, cursors: vec![cursor], refusal: None })
+}
+
+/// What a join's reply has beside its entries.
+#[derive(Serialize)]
+struct People {
+    head: u64,
+    online: usize,
+    roster: Vec<Person>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivered: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read: Option<u64>,
 }
 
 /// The newest `count` entries up to `head`: from the ring, else from the store, which the ring then remembers.
@@ -64,14 +73,15 @@ async fn private(
     handle: &Handle,
     dest: &Dest,
     conversation: &Conversation,
-    members: &mut serde_json::Value,
-) -> Result<Option<Frame>, Refusal> {
-    let Dest::Private(partner) = dest else { return Ok(None) };
+    head: u64,
+) -> Result<(People, Option<Frame>), Refusal> {
+    let partner = match dest {
+        Dest::Private(partner) => partner,
+        Dest::Public | Dest::Room(_) => &handle.party,
+    };
     let cursors = hub.store.cursors(conversation).await.map_err(store_away)?;
     let theirs = cursors.iter().find(|cursor| *partner == cursor.user);
-    members["delivered"] = theirs.map_or(0, |cursor| cursor.delivered).into();
-    members["read"] = theirs.map_or(0, |cursor| cursor.read).into();
-    let mut roster = vec![hub.person(&handle.user).await?];
+    let mut roster: Vec<Person> = hub.person(&handle.user).await?.into_iter().collect();
     let mut status = None;
     if let Some(user) = partner.user().filter(|user| *user != handle.user) {
         let person = hub.person(&user).await?;
@@ -79,22 +89,25 @@ async fn private(
             let state = person.state.unwrap_or(PersonState::Offline);
             ServerFrame::Status { from: &user, state, last_seen: person.last_seen }.to_frame()
         });
-        roster.push(person);
+        roster.extend(person);
     }
-    let roster: Vec<_> = roster.into_iter().flatten().collect();
-    members["online"] =
-        roster.iter().filter(|person| person.state == Some(PersonState::Online)).count().into();
-    members["roster"] = json!(roster);
-    Ok(status)
+    let people = People {
+        head,
+        online: roster.iter().filter(|person| person.state == Some(PersonState::Online)).count(),
+        roster,
+        delivered: Some(theirs.map_or(0, |cursor| cursor.delivered)),
+        read: Some(theirs.map_or(0, |cursor| cursor.read)),
+    };
+    Ok((people, status))
 }
 
 impl Hub {
     /// A user as the rosters of private conversations show them; `None` when there is no such.
-    pub(crate) async fn person(&self, id: &UserId) -> Result<Option<mqttchat_protocol::Person>, Refusal> {
+    pub(crate) async fn person(&self, id: &UserId) -> Result<Option<Person>, Refusal> {
         let user = self.store.user(id).await.map_err(store_away)?;
         Ok(user.map(|user| {
             let online = self.is_anywhere(id);
-            mqttchat_protocol::Person {
+            Person {
                 id: user.id,
                 name: user.name,
                 state: Some(if online { PersonState::Online } else { PersonState::Offline }),

@@ -19,7 +19,6 @@ mod auth;
 mod bell;
 mod bridge;
 mod client;
-#[cfg(any())]
 mod cluster;
 mod command;
 mod confirm;

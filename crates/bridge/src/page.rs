@@ -33,8 +33,11 @@ pub(crate) fn frames(entries: &[Entry]) -> Vec<Frame> {
 }
 
 /// A JSON object with a list of finished frames behind its other members.
-pub(crate) fn with_messages(members: &serde_json::Value, frames: &[Frame]) -> Vec<u8> {
-    let mut json = members.to_string().into_bytes();
+pub(crate) fn with_messages(members: &impl serde::Serialize, frames: &[Frame]) -> Vec<u8> {
+    let size: usize = frames.iter().map(Frame::len).sum();
+    let mut json = Vec::with_capacity(size + 512);
+    // What is written here has no map with keys that aren't strings, and writing to a Vec can't fail.
+    let _ = serde_json::to_writer(&mut json, members);
     json.pop();
     if json.len() > 1 {
         json.push(b',');
