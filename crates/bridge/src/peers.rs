@@ -306,7 +306,7 @@ impl Peer {
 mod tests {
     use super::*;
 
-    fn said(kind: &str, version: u64, people: serde_json::Value) -> Said {
+    fn said(kind: &str, version: u64, people: &serde_json::Value) -> Said {
         serde_json::from_value(json!({
             "incarnation": "i", "kind": kind, "version": version, "part": 0, "parts": 1, "people": people,
         }))
@@ -327,24 +327,24 @@ mod tests {
     #[test]
     fn changes_count_from_a_snapshot_on() {
         let (peers, node) = (Peers::default(), Arc::from("n2"));
-        let (moved, ask) = peers.take_in(&node, said("change", 4, json!([line("ann", None)])));
+        let (moved, ask) = peers.take_in(&node, said("change", 4, &json!([line("ann", None)])));
         assert!(moved.is_empty() && ask, "what came before is unknown");
         let (moved, ask) =
-            peers.take_in(&node, said("snapshot", 4, json!([line("ann", None), line("bob", None)])));
+            peers.take_in(&node, said("snapshot", 4, &json!([line("ann", None), line("bob", None)])));
         assert_eq!((names(&moved), ask), (vec![("ann".into(), true), ("bob".into(), true)], false));
-        let (moved, _) = peers.take_in(&node, said("change", 5, json!([line("bob", Some(9))])));
+        let (moved, _) = peers.take_in(&node, said("change", 5, &json!([line("bob", Some(9))])));
         assert_eq!(names(&moved), [("bob".into(), false)]);
-        let (moved, _) = peers.take_in(&node, said("change", 5, json!([line("eve", None)])));
+        let (moved, _) = peers.take_in(&node, said("change", 5, &json!([line("eve", None)])));
         assert!(moved.is_empty(), "twice is once");
     }
 
     #[test]
     fn a_missed_change_is_made_up_for() {
         let (peers, node) = (Peers::default(), Arc::from("n2"));
-        peers.take_in(&node, said("snapshot", 1, json!([line("ann", None)])));
-        let (moved, ask) = peers.take_in(&node, said("change", 3, json!([line("bob", None)])));
+        peers.take_in(&node, said("snapshot", 1, &json!([line("ann", None)])));
+        let (moved, ask) = peers.take_in(&node, said("change", 3, &json!([line("bob", None)])));
         assert!(moved.is_empty() && ask == peers.nodes()[&node].asked.is_some());
-        let (moved, _) = peers.take_in(&node, said("snapshot", 3, json!([line("bob", None)])));
+        let (moved, _) = peers.take_in(&node, said("snapshot", 3, &json!([line("bob", None)])));
         assert_eq!(names(&moved), [("ann".into(), false), ("bob".into(), true)]);
     }
 }
