@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ["--port", port] => port.parse()?,
         _ => return Err("usage: ws_echo [--port N]".into()),
     };
-    let listener = Listener::bind(([127, 0, 0, 1], port).into(), ListenOptions::default()).await?;
+    let listener = Listener::bind(([127, 0, 0, 1], port).into(), ListenOptions::default())?;
     println!("echoing at ws://{}", listener.local_addr());
     let stop = async {
         let _ = tokio::signal::ctrl_c().await;

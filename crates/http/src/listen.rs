@@ -14,7 +14,7 @@ use hyper::service::{Service, service_fn};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -44,6 +44,9 @@ impl Default for ListenOptions {
     }
 }
 
+/// Connections that wait to be accepted: after a restart everybody comes back at once, and whoever finds the queue
+/// full tries again only a second later. The kernel bounds it by `net.core.somaxconn`.
+const BACKLOG: u32 = 4096;
 /// The largest head of a request, in bytes.
 const HEAD_MAX: usize = 16 * 1024;
 /// The most header fields of a request.
@@ -70,10 +73,16 @@ pub struct Listener {
 impl Listener {
     /// Binds an address; port 0 picks a free one. Clients can connect from here on, and wait to be served.
     ///
+    /// Has to be called in a tokio runtime.
+    ///
     /// # Errors
     /// What the system says: the address is in use, isn't this machine's, or needs rights.
-    pub async fn bind(address: SocketAddr, options: ListenOptions) -> io::Result<Self> {
-        let socket = TcpListener::bind(address).await?;
+    pub fn bind(address: SocketAddr, options: ListenOptions) -> io::Result<Self> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // A port whose last connections are still closing is free for the next server.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let socket = socket.listen(BACKLOG)?;
         let address = socket.local_addr()?;
         Ok(Self { socket, address, options })
     }

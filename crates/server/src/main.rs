@@ -42,6 +42,10 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         _ => {}
     }
     let layers = Layers::read(&cli.flags, variables()).map_err(StartError::from)?;
+    if let Some(Command::Healthcheck { url }) = &cli.command {
+        let listen = Config::listen_of(&layers).map_err(StartError::from)?;
+        return Ok(check_health(&url.clone().unwrap_or_else(|| healthcheck::url_of(listen))));
+    }
     let config = Config::check(&layers, data_home().as_deref()).map_err(StartError::from)?;
     match &cli.command {
         Some(Command::CheckConfig) => {
@@ -50,17 +54,17 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             }
             Ok(answer("the settings are good\n"))
         }
-        Some(Command::Healthcheck { url }) => {
-            let url = url.clone().unwrap_or_else(|| healthcheck::url_of(config.listen));
-            Ok(healthcheck::ask(&url).map_or_else(
-                |error| {
-                    complain(&format!("{error:#}"));
-                    ExitCode::FAILURE
-                },
-                |()| ExitCode::SUCCESS,
-            ))
-        }
         _ => serve(config, layers.warnings()),
+    }
+}
+
+fn check_health(url: &str) -> ExitCode {
+    match healthcheck::ask(url) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -44,7 +44,6 @@ impl Server {
         let quota = files::within(config.quota, files::connections());
         let options = ListenOptions { quota, ..ListenOptions::default() };
         let listener = Listener::bind(config.listen, options)
-            .await
             .map_err(|source| StartError::Listen { address: config.listen, source })?;
         let metrics = telemetry::metrics();
         let store = Store::open(StoreOptions::sqlite(&config.data))

@@ -90,6 +90,10 @@ fn it_starts_serves_and_stops() {
     }
     let url = format!("http://{}/healthz", server.url);
     assert_eq!(run(home.path(), &["healthcheck", "--url", &url]).status.code(), Some(0));
+    let (_, port) = server.url.rsplit_once(':').unwrap();
+    let homeless =
+        mqttchat(home.path(), &["healthcheck", "--port", port]).env_remove("HOME").output().unwrap();
+    assert_eq!(homeless.status.code(), Some(0), "{}", text(&homeless.stderr));
     let (status, printed, log) = server.stop();
     assert_eq!((status, printed.as_str()), (Some(0), ""), "{log}");
     let data = home.path().join(".local/share/mqttchat");

@@ -57,7 +57,7 @@ impl Site {
             frame_limit: FRAME_LIMIT,
             metrics: PrometheusBuilder::new().build_recorder().handle(),
         };
-        let listener = Listener::bind(([127, 0, 0, 1], 0).into(), setup.listen).await.unwrap();
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into(), setup.listen).unwrap();
         let address = listener.local_addr();
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(async move {

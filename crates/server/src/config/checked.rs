@@ -74,6 +74,14 @@ const CONNECTIONS_PER_ADDRESS: u64 = 2_000;
 const FRAME_MAX: u64 = 512 * 1024;
 
 impl Config {
+    /// Where a server with these settings serves the page; nothing else is looked at.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for a port or address that can't be one.
+    pub fn listen_of(layers: &Layers) -> Result<SocketAddr, ConfigError> {
+        listen(layers).map(|(address, _)| address)
+    }
+
     /// Checks what was given. `home` is the user's data directory, for the default of `data`.
     ///
     /// # Errors
