@@ -156,7 +156,7 @@ impl Mosquitto {
     pub async fn start_empty(&mut self) -> Result<()> {
         let saved = self.home.path().join("mosquitto.db");
         match tokio::fs::remove_file(&saved).await {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
             _ => self.start_again().await,
         }
     }

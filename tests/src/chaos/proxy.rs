@@ -102,7 +102,7 @@ async fn cut(mut state: watch::Receiver<State>, number: u64) {
     let mut cuts = state.borrow_and_update().cuts;
     while state.changed().await.is_ok() {
         let now = *state.borrow_and_update();
-        if now.cuts != cuts && number % now.cut.0 == 0 {
+        if now.cuts != cuts && number.is_multiple_of(now.cut.0) {
             return;
         }
         cuts = now.cuts;
@@ -144,7 +144,7 @@ struct Gate {
 impl Gate {
     fn weather(&mut self) -> Weather {
         let state = *self.state.borrow_and_update();
-        if self.number % state.hit.0 == 0 { state.weather } else { Weather::Fair }
+        if self.number.is_multiple_of(state.hit.0) { state.weather } else { Weather::Fair }
     }
 
     async fn pass(&mut self) {

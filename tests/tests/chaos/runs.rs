@@ -15,10 +15,13 @@ const RUNS: u64 = 3;
 
 fn number(name: &str) -> Result<Option<u64>> {
     let value = std::env::var(name).ok().filter(|value| !value.is_empty());
-    value.map(|value| value.parse().with_context(|| format!("{name} is {value:?} and not a number"))).transpose()
+    value
+        .map(|value| value.parse().with_context(|| format!("{name} is {value:?} and not a number")))
+        .transpose()
 }
 
 /// Runs with the seed and the time that the environment gives.
+#[expect(clippy::print_stdout, reason = "whoever runs it wants to see the seed and the figures")]
 async fn run(name: &str, configuration: Configuration, faults: Vec<Fault>) -> Result<()> {
     let only = std::env::var("CHAOS_ONLY").unwrap_or_default();
     if !only.is_empty() && only != name {

@@ -59,11 +59,11 @@ pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
                     found.push(Violation::new(6, &[id], what));
                 }
             }
-            What::Taken { from, id } if history.broker_kept => {
-                if !index.ids.contains_key(&(from.as_str(), id.as_str())) {
-                    let what = format!("the broker took {id} of {from}, and it is not in the log");
-                    found.push(Violation::new(1, &[id], what));
-                }
+            What::Taken { from, id }
+                if history.broker_kept && !index.ids.contains_key(&(from.as_str(), id.as_str())) =>
+            {
+                let what = format!("the broker took {id} of {from}, and it is not in the log");
+                found.push(Violation::new(1, &[id], what));
             }
             _ => {}
         }
