@@ -108,8 +108,8 @@ impl Reader {
         Self { log: head.map(|head| Track::from(head + 1)), senders: Vec::new(), faults: Faults::default() }
     }
 
-    /// Takes note of a message; `stamp` is `None` when it is none of this run's.
-    pub(crate) fn see(&mut self, seq: Option<u64>, stamp: Option<Stamp>, ledger: &mut Ledger) {
+    /// Takes note of a message; `stamp` is `None` when it is none of this run's. Whether it is the first time.
+    pub(crate) fn see(&mut self, seq: Option<u64>, stamp: Option<Stamp>, ledger: &mut Ledger) -> bool {
         let mut sights = [Sight::Next, Sight::Next];
         if let (Some(log), Some(seq)) = (&mut self.log, seq) {
             sights[0] = log.see(seq);
@@ -125,7 +125,9 @@ impl Reader {
             }
         }
         self.faults.disordered += u64::from(sights.contains(&Sight::Late));
-        self.faults.repeated += u64::from(sights.contains(&Sight::Again));
+        let again = sights.contains(&Sight::Again);
+        self.faults.repeated += u64::from(again);
+        !again
     }
 
     /// The last place that was seen, or the head that it began at.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde::Serialize;
 
@@ -109,7 +109,7 @@ impl Fanout {
                 order.reverse();
             }
             for side in order {
-                let done = groups[side].round().await?;
+                let done = turn(&mut groups, side).await?;
                 if round > 0 {
                     rounds[side].push(done);
                 }
@@ -135,6 +135,20 @@ impl Fanout {
         let target: Target = peer.parse().with_context(|| format!("{peer:?} can't be compared with"))?;
         let process = Process::listening_on(target.address.port());
         Ok(Some((target, process)))
+    }
+}
+
+/// A round of one side, while the other is kept alive.
+async fn turn(groups: &mut [Group], side: usize) -> Result<Round> {
+    match (groups, side) {
+        ([alone], _) => alone.round().await,
+        ([active, other], 0) | ([other, active], _) => tokio::select! {
+            done = active.round() => done,
+            ended = other.rest() => match ended {
+                Err(error) => Err(error.context(format!("{} while it was not its turn", other.target))),
+            },
+        },
+        _ => bail!("two sides are compared at most"),
     }
 }
 

@@ -1,5 +1,6 @@
 //! One sender and its receivers, at one server or broker: what `fanout` measures, round by round.
 
+use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -62,21 +63,16 @@ pub(crate) struct Group {
 impl Group {
     pub(crate) async fn join(target: Target, process: Option<Process>, load: Load) -> Result<Self> {
         let crew = Crew::new();
-        let mut clients = Vec::new();
-        let mut heads = Vec::new();
+        let hearing = Rc::new(Hearing::new(crew, target.speech == Speech::Chat)?);
+        let mut listening = JoinSet::new();
         for number in 0..load.receivers {
             let who = crew.member_of_many(number + 1, load.receivers, &target);
             let opened = Client::open(&target, &who, crew.run, |_| {}).await;
             let mut client =
                 opened.with_context(|| format!("receiver {number} can't sign in at {target}"))?;
-            heads.push(client.join(load.qos, |_| {}).await?);
-            clients.push(client);
-        }
-        let hearing = Rc::new(Hearing::new(crew, &heads, target.speech == Speech::Chat)?);
-        let mut listening = JoinSet::new();
-        for (number, client) in clients.into_iter().enumerate() {
+            let seat = hearing.seat(client.join(load.qos, |_| {}).await?);
             let hearing = hearing.clone();
-            listening.spawn_local(async move { hearing.listen(client, number).await });
+            listening.spawn_local(async move { hearing.listen(client, seat).await });
         }
         // The sender does not join: only what is delivered to the receivers counts.
         let sender = Client::open(&target, &crew.member(0), crew.run, |_| {}).await?;
@@ -137,6 +133,13 @@ impl Group {
             );
         }
         Ok(begin.elapsed().as_secs_f64())
+    }
+
+    /// Keeps the sender's connection alive while others have their round. Cancel safe.
+    pub(crate) async fn rest(&mut self) -> Result<Infallible> {
+        loop {
+            self.sender.turn(|_| {}).await?;
+        }
     }
 
     /// What was wrong in all rounds.

@@ -17,6 +17,7 @@ use crate::stamp::Stamp;
 /// Shared by the tasks of all members.
 pub(crate) struct Hearing {
     pub(crate) crew: Crew,
+    places: bool,
     ledger: RefCell<Ledger>,
     readers: RefCell<Vec<Reader>>,
     acceptance: RefCell<Latency>,
@@ -31,14 +32,13 @@ pub(crate) struct Hearing {
 }
 
 impl Hearing {
-    /// For readers who begin at these heads; `places`: whether messages have any (`seq`).
-    pub(crate) fn new(crew: Crew, heads: &[u64], places: bool) -> Result<Self> {
-        let first = heads.iter().copied().min().unwrap_or(0);
-        let readers = heads.iter().map(|head| Reader::new(places.then_some(*head)));
+    /// `places`: whether messages have any (`seq`).
+    pub(crate) fn new(crew: Crew, places: bool) -> Result<Self> {
         Ok(Self {
             crew,
-            ledger: RefCell::new(Ledger::after(first)),
-            readers: RefCell::new(readers.collect()),
+            places,
+            ledger: RefCell::default(),
+            readers: RefCell::default(),
             acceptance: RefCell::new(Latency::new()?),
             delivery: RefCell::new(Latency::new()?),
             refused: Cell::default(),
@@ -48,6 +48,18 @@ impl Hearing {
             awaited: Cell::new(u64::MAX),
             progress: Notify::new(),
         })
+    }
+
+    /// A reader more, who has everything up to `head`. Returns their number: 0, 1, 2 …
+    ///
+    /// All come before the first message is sent.
+    pub(crate) fn seat(&self, head: u64) -> usize {
+        let mut readers = self.readers.borrow_mut();
+        if readers.is_empty() {
+            *self.ledger.borrow_mut() = Ledger::after(head);
+        }
+        readers.push(Reader::new(self.places.then_some(head)));
+        readers.len() - 1
     }
 
     /// Takes note of what a sender is answered.
@@ -70,8 +82,8 @@ impl Hearing {
     pub(crate) fn heard(&self, reader: usize, own: Option<usize>, event: &Event<'_>) {
         let Event::Message { stamp, seq } = event else { return };
         let stamp = stamp.filter(|stamp: &Stamp| stamp.run == self.crew.run);
-        self.readers.borrow_mut()[reader].see(*seq, stamp, &mut self.ledger.borrow_mut());
-        let Some(stamp) = stamp else { return };
+        let fresh = self.readers.borrow_mut()[reader].see(*seq, stamp, &mut self.ledger.borrow_mut());
+        let Some(stamp) = stamp.filter(|_| fresh) else { return };
         let delivered = self.delivered.get() + 1;
         self.delivered.set(delivered);
         if own != Some(stamp.sender as usize) {

@@ -1,6 +1,7 @@
 //! `reconnect`: all sessions come back at once, and want what they missed.
 
 use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use rustix::process::Signal;
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -24,6 +25,8 @@ use crate::target::{Speech, Target};
 
 /// How long one session may take to come back.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How many sign in at a time, before they are cut off.
+const SIGN_IN: usize = 64;
 
 #[derive(Args, Debug)]
 pub(crate) struct Reconnect {
@@ -143,15 +146,19 @@ impl Reconnect {
 
     /// Signs all in and cuts them off again. Returns where each of them was.
     async fn sign_in(&self, lab: &Lab) -> Result<Vec<(Who, Back)>> {
-        let mut clients = Vec::new();
+        let gate = Rc::new(Semaphore::new(SIGN_IN));
+        let (there, mut come) = mpsc::channel(SIGN_IN);
+        let mut tasks = JoinSet::new();
         for number in 0..self.sessions {
             let who = lab.crew.member_of_many(number, self.sessions, &lab.target);
-            let mut client = Client::open(&lab.target, &who, lab.crew.run, |_| {}).await?;
-            let head = client.join(0, |_| {}).await?;
-            let back = client.back(head);
-            clients.push((client, who, back));
+            tasks.spawn_local(be_there(lab.target.clone(), lab.crew.run, who, gate.clone(), there.clone()));
         }
-        Ok(clients.into_iter().map(|(_, who, back)| (who, back)).collect())
+        drop(there);
+        let mut members = Vec::with_capacity(self.sessions);
+        while members.len() < self.sessions {
+            members.push(come.recv().await.context("sessions ended")??);
+        }
+        Ok(members)
     }
 
     /// Somebody else says what they miss. Returns the log of it, and its head.
@@ -188,6 +195,37 @@ impl Reconnect {
         server.start_again().await?;
         lab.process = Some(server.process()?);
         Ok(Some(server.ready_after.as_secs_f64()))
+    }
+}
+
+/// Signs in, says where it is, and listens until it is cut off.
+async fn be_there(
+    target: Target,
+    run: u32,
+    who: Who,
+    gate: Rc<Semaphore>,
+    there: mpsc::Sender<Result<(Who, Back)>>,
+) -> Result<Infallible> {
+    let permit = gate.acquire().await?;
+    let entered = async {
+        let mut client = Client::open(&target, &who, run, |_| {}).await?;
+        let head = client.join(0, |_| {}).await?;
+        Ok((client, head))
+    };
+    let mut client = match entered.await {
+        Ok((client, head)) => {
+            let back = client.back(head);
+            there.send(Ok((who, back))).await?;
+            client
+        }
+        Err(error) => {
+            there.send(Err(error)).await?;
+            bail!("not signed in");
+        }
+    };
+    drop(permit);
+    loop {
+        client.turn(|_| {}).await?;
     }
 }
 

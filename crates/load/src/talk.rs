@@ -26,9 +26,6 @@ use crate::report::percent;
 use crate::socket::Ended;
 use crate::target::Speech;
 
-/// How long the last messages may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(15);
-
 #[derive(Args, Debug)]
 pub(crate) struct Talk {
     #[command(flatten)]
@@ -45,6 +42,9 @@ pub(crate) struct Talk {
     /// Characters of a message
     #[arg(long, default_value_t = 100)]
     size: usize,
+    /// How long the last messages may take to arrive, in seconds
+    #[arg(long, default_value_t = 15)]
+    patience: u64,
     /// A directory on the disk that the server writes to, whose syncs are timed beside the load
     #[arg(long, value_name = "DIRECTORY")]
     disk: Option<PathBuf>,
@@ -80,8 +80,8 @@ impl Talk {
         ensure!(self.clients >= 2, "two clients are needed for a talk");
         ensure!(self.rate > 0.0, "the rate must be above 0");
         let lab = Lab::open(&self.which).await?;
-        let (clients, heads) = self.members(&lab).await?;
-        let hearing = Rc::new(Hearing::new(lab.crew, &heads, lab.target.speech == Speech::Chat)?);
+        let hearing = Rc::new(Hearing::new(lab.crew, lab.target.speech == Speech::Chat)?);
+        let clients = self.members(&lab, &hearing).await?;
         let late = Rc::new(RefCell::new(Latency::new()?));
         let stop = Rc::new(Notify::new());
         let syncs = tokio::task::spawn_local(disk::watch(lab.disk(self.disk.as_deref()), stop.clone()));
@@ -97,7 +97,7 @@ impl Talk {
             tasks.spawn_local(member(hearing.clone(), client, part, late.clone()));
         }
         let sent = u64::from(messages) * self.clients as u64;
-        hearing.all(sent, begin + Duration::from_secs(self.seconds) + PATIENCE).await?;
+        hearing.all(sent, begin + Duration::from_secs(self.seconds + self.patience)).await?;
         let seconds = begin.elapsed().as_secs_f64();
         let (server_after, own_after) = (lab.cpu(), Process::own().cpu()?);
         stop.notify_one();
@@ -125,15 +125,15 @@ impl Talk {
         })
     }
 
-    async fn members(&self, lab: &Lab) -> Result<(Vec<Client>, Vec<u64>)> {
-        let (mut clients, mut heads) = (Vec::new(), Vec::new());
+    async fn members(&self, lab: &Lab, hearing: &Hearing) -> Result<Vec<Client>> {
+        let mut clients = Vec::new();
         for number in 0..self.clients {
             let who = lab.crew.member(number);
             let mut client = Client::open(&lab.target, &who, lab.crew.run, |_| {}).await?;
-            heads.push(client.join(1, |_| {}).await?);
+            hearing.seat(client.join(1, |_| {}).await?);
             clients.push(client);
         }
-        Ok((clients, heads))
+        Ok(clients)
     }
 }
 

@@ -75,27 +75,11 @@ impl Throughput {
     pub(crate) async fn run(&self) -> Result<ThroughputReport> {
         ensure!(self.senders >= 1 && self.window >= 1 && self.seconds >= 1, "nobody would send anything");
         let lab = Lab::open(&self.which).await?;
-        let mut readers = Vec::new();
-        let mut heads = Vec::new();
-        for number in 0..self.readers {
-            let who = lab.crew.member(self.senders + number);
-            let mut client = Client::open(&lab.target, &who, lab.crew.run, |_| {}).await?;
-            heads.push(client.join(0, |_| {}).await?);
-            readers.push(client);
-        }
-        let places = lab.target.speech == Speech::Chat && !heads.is_empty();
-        let hearing = Rc::new(Hearing::new(lab.crew, &heads, places)?);
-        let mut senders = Vec::new();
-        for number in 0..self.senders {
-            senders.push(Client::open(&lab.target, &lab.crew.member(number), lab.crew.run, |_| {}).await?);
-        }
+        let hearing = Rc::new(Hearing::new(lab.crew, lab.target.speech == Speech::Chat)?);
+        let _listening = self.readers(&lab, &hearing).await?;
+        let senders = self.senders(&lab).await?;
         let stop = Rc::new(Notify::new());
         let syncs = tokio::task::spawn_local(disk::watch(lab.disk(self.disk.as_deref()), stop.clone()));
-        let mut listening = JoinSet::new();
-        for (number, client) in readers.into_iter().enumerate() {
-            let hearing = hearing.clone();
-            listening.spawn_local(async move { hearing.listen(client, number).await });
-        }
         let open = Rc::new(Cell::new(true));
         let mut sending = JoinSet::new();
         for (number, client) in senders.into_iter().enumerate() {
@@ -146,6 +130,28 @@ impl Throughput {
             server_cpu_percent: server.map(|cpu| percent(cpu, seconds)),
             own_cpu_percent: percent((own_after - own_before).as_secs_f64(), seconds),
         })
+    }
+
+    /// Signs in those who listen.
+    async fn readers(&self, lab: &Lab, hearing: &Rc<Hearing>) -> Result<JoinSet<()>> {
+        let mut listening = JoinSet::new();
+        for number in 0..self.readers {
+            let who = lab.crew.member(self.senders + number);
+            let mut client = Client::open(&lab.target, &who, lab.crew.run, |_| {}).await?;
+            let seat = hearing.seat(client.join(0, |_| {}).await?);
+            let hearing = hearing.clone();
+            listening.spawn_local(async move { hearing.listen(client, seat).await });
+        }
+        Ok(listening)
+    }
+
+    /// Signs in those who send. They do not join.
+    async fn senders(&self, lab: &Lab) -> Result<Vec<Client>> {
+        let mut senders = Vec::new();
+        for number in 0..self.senders {
+            senders.push(Client::open(&lab.target, &lab.crew.member(number), lab.crew.run, |_| {}).await?);
+        }
+        Ok(senders)
     }
 }
 
