@@ -42,6 +42,9 @@ pub enum StoreError {
         /// What the system says.
         reason: String,
     },
+    /// The database is not set up as it has to be; the sentence says what to change.
+    #[error("{0}")]
+    Setting(String),
     /// The store can't be read or written now; it may be able to later (disk full, read-only, closed, …).
     /// A write that ends so may or may not have happened.
     #[error("the store is unavailable: {0}")]

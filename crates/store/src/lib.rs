@@ -41,9 +41,11 @@ mod content;
 mod cursors;
 mod error;
 mod health;
+mod integer;
 mod leases;
 mod log;
 mod options;
+mod postgres;
 mod presence;
 mod queue;
 mod secrets;
@@ -64,6 +66,7 @@ pub use options::StoreOptions;
 pub use users::{ClaimOutcome, User};
 
 use options::Place;
+use postgres::Postgres;
 use sqlite::Sqlite;
 
 /// The store of one installation. A cheap handle: clones share everything.
@@ -77,6 +80,7 @@ pub struct Store {
 /// Where the data is. Every method of [`Store`] asks the same of each.
 enum Backend {
     Sqlite(Sqlite),
+    Postgres(Postgres),
 }
 
 /// Calls the same method on whichever backend a store has.
@@ -84,6 +88,7 @@ macro_rules! on_backend {
     ($store:expr, $backend:ident => $call:expr) => {
         match &*$store.backend {
             crate::Backend::Sqlite($backend) => $call,
+            crate::Backend::Postgres($backend) => $call,
         }
     };
 }
@@ -112,7 +117,10 @@ impl Store {
             "batches, reads and checkpoints that failed"
         );
         let backend = match options.place {
-            Place::Sqlite(directory) => Backend::Sqlite(Sqlite::open(directory, options.clock).await?),
+            Place::Sqlite(directory) => {
+                Backend::Sqlite(Sqlite::open(directory, options.clock.unwrap_or_else(Clock::system)).await?)
+            }
+            Place::Postgres(url) => Backend::Postgres(Postgres::open(&url, options.clock).await?),
         };
         Ok(Self { backend: Arc::new(backend) })
     }
@@ -129,6 +137,7 @@ impl Store {
     pub fn is_shared(&self) -> bool {
         match &*self.backend {
             Backend::Sqlite(_) => false,
+            Backend::Postgres(_) => true,
         }
     }
 

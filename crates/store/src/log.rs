@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mqttchat_protocol::{Conversation, Entry, EntryKind, MessageId, Party};
 use tokio::sync::oneshot;
 
+use crate::content::same_content;
 use crate::{Store, StoreError, on_backend};
 
 /// What is to be appended. The store gives it `seq`, `time` and `position`.
@@ -30,6 +31,31 @@ impl NewEntry {
     /// What it weighs in the writer's queue, in bytes.
     pub(crate) fn weight(&self) -> usize {
         self.data.len() + self.name.len() + self.id.as_str().len() + 256
+    }
+
+    /// Whether its author can write there at all, as far as the names tell: a private conversation has to be their
+    /// own, and a stranger on the broker can't be written to.
+    pub(crate) fn may_address(&self) -> bool {
+        match &self.conversation {
+            Conversation::Pair(one, other) if *one == self.from => !other.is_foreign(),
+            Conversation::Pair(one, other) if *other == self.from => !one.is_foreign(),
+            Conversation::Pair(..) => false,
+            Conversation::Public | Conversation::Room(_) => true,
+        }
+    }
+
+    /// Whether it is the same again as an earlier entry of its author, whatever their ids.
+    pub(crate) fn is_same_as(&self, first: &Entry) -> bool {
+        self.kind == first.kind
+            && self.conversation == first.conversation
+            && same_content(&first.data, &self.data)
+    }
+
+    /// The same of two that are new.
+    pub(crate) fn is_same_new(&self, first: &Self) -> bool {
+        self.kind == first.kind
+            && self.conversation == first.conversation
+            && same_content(&first.data, &self.data)
     }
 }
 
@@ -71,6 +97,15 @@ pub enum AppendError {
     /// The store couldn't commit; it may or may not be stored. The same id can be tried again.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+}
+
+impl From<&StoreError> for AppendError {
+    fn from(error: &StoreError) -> Self {
+        Self::Unavailable(match error {
+            StoreError::Unavailable(reason) => reason.clone(),
+            other => other.to_string(),
+        })
+    }
 }
 
 /// A conversation that has got longer.

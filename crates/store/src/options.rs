@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use crate::Clock;
 
 /// How to open a store.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StoreOptions {
     pub(crate) place: Place,
-    pub(crate) clock: Clock,
+    pub(crate) clock: Option<Clock>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Place {
     Sqlite(PathBuf),
+    Postgres(Box<str>),
 }
 
 impl StoreOptions {
@@ -29,13 +30,41 @@ impl StoreOptions {
     /// To put a backup in place, stop the server and remove `mqttchat.db-wal` and `-shm` first: left beside another
     /// database, SQLite would take them for its own.
     pub fn sqlite(directory: impl Into<PathBuf>) -> Self {
-        Self { place: Place::Sqlite(directory.into()), clock: Clock::system() }
+        Self { place: Place::Sqlite(directory.into()), clock: None }
     }
 
-    /// Takes the time from `clock`.
+    /// A PostgreSQL database (13 or newer), which any number of nodes may share, by its address:
+    /// `postgres://user:password@host:port/database`, or as `key=value` words; several hosts, of which the one that
+    /// takes writes is used (so a fail-over is followed), and unix sockets (`host=%2Frun%2Fpostgresql`) too.
+    ///
+    /// - All is in the schema `mqttchat`, made at the first opening: the user needs the right to create it.
+    /// - The secrets are a row of it. Whoever can read the database can speak as anybody.
+    /// - `synchronous_commit` and `fsync` must be on, the encoding UTF8; else opening is refused.
+    /// - Without a [`StoreOptions::clock`], the time is the database's, so that nodes whose clocks differ agree.
+    /// - The connection is not encrypted: `sslmode=require` is refused. Use a private network, a tunnel, or a socket.
+    /// - A database restored from a dump is noticed ([`crate::Store::log_id`]). After restoring a physical backup to an
+    ///   earlier time, or failing over to a replica that had not got everything, nothing can tell: before the
+    ///   nodes start again, say `UPDATE mqttchat.meta SET value = gen_random_uuid() WHERE key = 'log'`.
+    pub fn postgres(url: impl AsRef<str>) -> Self {
+        Self { place: Place::Postgres(url.as_ref().into()), clock: None }
+    }
+
+    /// Takes the time from `clock`. Without one it is the system's, or the database server's.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
+        self.clock = Some(clock);
         self
+    }
+}
+
+impl std::fmt::Debug for StoreOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut options = f.debug_struct("StoreOptions");
+        match &self.place {
+            Place::Sqlite(directory) => options.field("sqlite", directory),
+            // The address may hold a password.
+            Place::Postgres(_) => options.field("postgres", &"…"),
+        };
+        options.finish_non_exhaustive()
     }
 }

@@ -18,7 +18,8 @@ const HEADER: &str = "# The master secrets of this mqttchat, the newest first: k
 pub(crate) struct Secrets(Vec<(u32, [u8; 32])>);
 
 impl Secrets {
-    fn random() -> Self {
+    /// New ones.
+    pub(crate) fn random() -> Self {
         Self(vec![(1, rand::random())])
     }
 
@@ -63,7 +64,8 @@ impl Secrets {
         Ok(secrets)
     }
 
-    fn to_text(&self) -> String {
+    /// As they are kept: read again by [`Secrets::parse`].
+    pub(crate) fn to_text(&self) -> String {
         let mut text = HEADER.to_owned();
         for (id, secret) in &self.0 {
             // Writing to a String can't fail.
@@ -76,7 +78,8 @@ impl Secrets {
         text
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    /// Reads what [`Secrets::to_text`] wrote, or a person.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut secrets: Vec<(u32, [u8; 32])> = Vec::new();
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();

@@ -92,23 +92,54 @@ impl Store {
     }
 }
 
-/// Finds a number from 2 on whose name is free, in about 2 log2(taken) questions: doubles until one is free, then
-/// halves the distance to the last taken one. Gaps below are not looked for.
-pub(crate) fn free_number<E>(mut is_free: impl FnMut(u32) -> Result<bool, E>) -> Result<u32, E> {
-    let (mut taken, mut free) = (1, 2);
-    while !is_free(free)? {
-        taken = free;
-        // Nobody has 2^31 names; should they, it is as good as any other.
-        if free > u32::MAX / 2 {
-            return Ok(free);
+/// The search for a number from 2 on whose name is free, in about 2 log2(taken) questions: doubles until one is free,
+/// then halves the distance to the last taken one. Gaps below are not looked for.
+pub(crate) struct FreeNumber {
+    taken: u32,
+    free: u32,
+    doubling: bool,
+}
+
+impl FreeNumber {
+    pub(crate) fn new() -> Self {
+        Self { taken: 1, free: 2, doubling: true }
+    }
+
+    /// The number to ask about next; the free one, when there is nothing more to ask.
+    pub(crate) fn question(&self) -> Result<u32, u32> {
+        if self.doubling {
+            Ok(self.free)
+        } else if self.free - self.taken > 1 {
+            Ok(self.taken + (self.free - self.taken) / 2)
+        } else {
+            Err(self.free)
         }
-        free *= 2;
     }
-    while free - taken > 1 {
-        let middle = taken + (free - taken) / 2;
-        if is_free(middle)? { free = middle } else { taken = middle }
+
+    /// Whether the number asked about is free.
+    pub(crate) fn answer(&mut self, number: u32, is_free: bool) {
+        if is_free {
+            (self.free, self.doubling) = (number, false);
+        } else if !self.doubling {
+            self.taken = number;
+        } else if number > u32::MAX / 2 {
+            // Nobody has 2^31 names; should they, it is as good as any other.
+            (self.taken, self.doubling) = (number - 1, false);
+        } else {
+            (self.taken, self.free) = (number, number * 2);
+        }
     }
-    Ok(free)
+}
+
+/// The number that [`FreeNumber`] finds.
+pub(crate) fn free_number<E>(mut is_free: impl FnMut(u32) -> Result<bool, E>) -> Result<u32, E> {
+    let mut search = FreeNumber::new();
+    loop {
+        match search.question() {
+            Ok(number) => search.answer(number, is_free(number)?),
+            Err(found) => return Ok(found),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -10,10 +10,9 @@ use rusqlite::{OptionalExtension, params};
 
 use super::batch::{Batch, Head};
 use super::fault::Fault;
-use super::integer::signed;
 use super::rows::{ENTRY_BY_ID, ENTRY_BY_INGEST, entry_with_conversation};
 use super::writer::Write;
-use crate::content::same_content;
+use crate::integer::signed;
 use crate::{AppendError, Appended, Done, IngestMark, NewEntry, StoreError};
 
 /// An entry on its way.
@@ -71,7 +70,7 @@ fn append(batch: &mut Batch<'_>, new: &NewEntry) -> Result<Verdict, Fault> {
         return Ok(Verdict::Again(first));
     }
     let (sender, head) = match (batch.party(&new.from)?, batch.head(&new.conversation)?) {
-        (Some(sender), Some(head)) if may_address(new) => (sender, head),
+        (Some(sender), Some(head)) if new.may_address() => (sender, head),
         (sender, head) => {
             // It may be refused or make new rows: only if it isn't an earlier entry's repetition.
             if let Some(sender) = sender
@@ -79,7 +78,7 @@ fn append(batch: &mut Batch<'_>, new: &NewEntry) -> Result<Verdict, Fault> {
             {
                 return Ok(verdict);
             }
-            let Some(head) = (if may_address(new) { head_or_new(batch, head, new)? } else { None }) else {
+            let Some(head) = (if new.may_address() { head_or_new(batch, head, new)? } else { None }) else {
                 return Ok(Verdict::Refused(AppendError::NotFound));
             };
             (batch.party_or_new(&new.from)?, head)
@@ -128,26 +127,6 @@ fn store(batch: &mut Batch<'_>, sender: i64, head: Head, new: &NewEntry) -> Resu
     Ok(Verdict::Stored { seq, time, position, delivered_before })
 }
 
-/// Whether somebody can write there at all, as far as the names tell: a stranger on the broker can't be written to.
-fn may_address(new: &NewEntry) -> bool {
-    match &new.conversation {
-        Conversation::Pair(one, other) => {
-            partner(one, other, &new.from).is_some_and(|partner| !partner.is_foreign())
-        }
-        Conversation::Public | Conversation::Room(_) => true,
-    }
-}
-
-fn partner<'a>(one: &'a Party, other: &'a Party, from: &Party) -> Option<&'a Party> {
-    if one == from {
-        Some(other)
-    } else if other == from {
-        Some(one)
-    } else {
-        None
-    }
-}
-
 /// The conversation's head. A private one is made when all its users are known; a room has to be there.
 fn head_or_new(batch: &mut Batch<'_>, head: Option<Head>, new: &NewEntry) -> Result<Option<Head>, Fault> {
     match (head, &new.conversation) {
@@ -177,7 +156,7 @@ fn earlier(batch: &Batch<'_>, sender: i64, new: &NewEntry) -> Result<Option<Verd
         .optional()?;
     Ok(match found.transpose()? {
         None => None,
-        Some(first) if same(&first, new) => Some(Verdict::Again(Box::new(first))),
+        Some(first) if new.is_same_as(&first) => Some(Verdict::Again(Box::new(first))),
         Some(_) => Some(Verdict::Refused(AppendError::IdConflict)),
     })
 }
@@ -189,9 +168,5 @@ fn ingested(batch: &Batch<'_>, mark: IngestMark, new: &NewEntry) -> Result<Optio
         .query_row(params![mark.packet, signed(mark.session)], |row| Ok(entry_with_conversation(row)))
         .optional()?;
     // The packet id may have been used for something else since.
-    Ok(found.transpose()?.filter(|first| first.from == new.from && same(first, new)).map(Box::new))
-}
-
-fn same(first: &Entry, new: &NewEntry) -> bool {
-    first.kind == new.kind && first.conversation == new.conversation && same_content(&first.data, &new.data)
+    Ok(found.transpose()?.filter(|first| first.from == new.from && new.is_same_as(first)).map(Box::new))
 }

@@ -6,7 +6,7 @@ use mqttchat_protocol::{Conversation, Party};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::fault::Fault;
-use super::integer::{signed, unsigned};
+use crate::integer::{signed, unsigned};
 
 /// How many conversations or parties are remembered before all are forgotten, a few MB.
 const KNOWN: usize = 20_000;

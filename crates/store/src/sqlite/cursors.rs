@@ -5,8 +5,8 @@ use rusqlite::{Row, params};
 
 use super::Sqlite;
 use super::fault::Fault;
-use super::integer::{signed, unsigned};
 use super::rows::{entry_at, entry_columns, parsed, text};
+use crate::integer::{signed, unsigned};
 use crate::{ConversationSummary, Cursor, StoreError, Undelivered};
 
 const UNDELIVERED: &str = "

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Sqlite;
 use super::fault::Fault;
-use super::integer::{signed, unsigned};
+use crate::integer::{signed, unsigned};
 use crate::leases::lease_of_node;
 use crate::{Node, NodeLease, StoreError};
 

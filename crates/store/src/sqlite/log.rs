@@ -5,9 +5,9 @@ use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::Sqlite;
 use super::fault::Fault;
-use super::integer::{signed, unsigned};
 use super::mark::{meta, set_meta};
 use super::rows::{ENTRY_BY_ID, entry, entry_columns, entry_with_conversation, parsed};
+use crate::integer::{signed, unsigned};
 use crate::{ChangedHead, StoreError};
 
 const HEAD: &str = "

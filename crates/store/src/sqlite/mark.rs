@@ -24,8 +24,8 @@ use uuid::Uuid;
 
 use super::directory::{Directory, open_owner_only};
 use super::fault::Fault;
-use super::integer::unsigned;
 use crate::StoreError;
+use crate::integer::unsigned;
 
 /// How often it is written at most.
 pub(super) const MARK_EVERY: Duration = Duration::from_secs(1);

@@ -16,7 +16,6 @@ mod connection;
 mod cursors;
 mod directory;
 mod fault;
-mod integer;
 mod leases;
 mod log;
 mod mark;
@@ -34,7 +33,7 @@ use std::path::PathBuf;
 use mqttchat_protocol::Keyring;
 
 use crate::secrets::Secrets;
-use crate::{AppendError, Clock, Done, Health, NewEntry, StoreError};
+use crate::{Clock, Done, Health, NewEntry, StoreError};
 
 use append::Append;
 use directory::Directory;
@@ -95,14 +94,5 @@ impl Sqlite {
         if let Err(append) = self.writer.push(weight, Box::new(Append::new(entry, done))).await {
             append.settle(Err(&StoreError::closed()));
         }
-    }
-}
-
-impl From<&StoreError> for AppendError {
-    fn from(error: &StoreError) -> Self {
-        Self::Unavailable(match error {
-            StoreError::Unavailable(reason) => reason.clone(),
-            other => other.to_string(),
-        })
     }
 }

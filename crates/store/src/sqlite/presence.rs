@@ -5,10 +5,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Sqlite;
 use super::fault::Fault;
-use super::integer::{signed, unsigned};
 use super::leases::node_number;
 use super::rows::parsed;
 use crate::StoreError;
+use crate::integer::{signed, unsigned};
 use crate::leases::lease_of_node;
 
 impl Sqlite {

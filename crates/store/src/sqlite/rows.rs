@@ -4,8 +4,8 @@ use mqttchat_protocol::{Conversation, Entry, EntryKind, MessageId, Party, UserId
 use rusqlite::Row;
 
 use super::fault::Fault;
-use super::integer::unsigned;
 use crate::User;
+use crate::integer::unsigned;
 
 /// The columns of an entry, of `entries e` and `parties p`.
 macro_rules! entry_columns {

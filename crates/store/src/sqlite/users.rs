@@ -5,8 +5,8 @@ use rusqlite::{Connection, Params, params};
 
 use super::Sqlite;
 use super::fault::Fault;
-use super::integer::{signed, unsigned};
 use super::rows::{user, user_columns};
+use crate::integer::{signed, unsigned};
 use crate::users::free_number;
 use crate::{ClaimOutcome, StoreError, User};
 

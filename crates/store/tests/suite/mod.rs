@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_macros, unused_imports, unreachable_pub)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+pub mod cluster;
 pub mod cursors;
 pub mod idempotency;
 pub mod leases;

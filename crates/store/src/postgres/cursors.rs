@@ -1,0 +1,103 @@
+//! Cursors, and the lists made from them.
+
+use mqttchat_protocol::{Conversation, Dest, Entry, UserId};
+use tokio_postgres::Row;
+
+use super::Postgres;
+use super::fault::Fault;
+use super::rows::{all, entry_at, entry_columns, number, parsed, value};
+use crate::integer::{signed, unsigned};
+use crate::{ConversationSummary, Cursor, StoreError, Undelivered};
+
+const CURSORS: &str = "
+    SELECT u.id, m.delivered, m.read FROM cursors m JOIN users u ON u.party = m.party
+    WHERE m.conversation = (SELECT id FROM conversations WHERE key = $1) ORDER BY u.id";
+
+const UNDELIVERED: &str = "
+    SELECT c.key, m.delivered, c.head FROM cursors m JOIN conversations c ON c.id = m.conversation
+    WHERE m.party = (SELECT party FROM users WHERE id = $1) AND c.one IS NOT NULL AND c.head > m.delivered
+    ORDER BY c.key";
+
+/// Private ones by the partner's name, the rooms read in, and the public one; only then what each holds.
+const SUMMARIES: &str = concat!(
+    "WITH me AS (SELECT party FROM users WHERE id = $1),
+     mine AS (
+         SELECT c.id, c.key, ('private/' || p.name) COLLATE \"C\" AS dest, coalesce(u.name, p.name) AS title,
+                m.read, m.delivered
+         FROM cursors m
+         JOIN conversations c ON c.id = m.conversation AND c.one IS NOT NULL
+         JOIN parties p ON p.id = CASE WHEN c.one = m.party THEN c.other ELSE c.one END
+         LEFT JOIN users u ON u.party = p.id
+         WHERE m.party = (SELECT party FROM me)
+         UNION ALL
+         SELECT c.id, c.key, c.key, r.title, m.read, 0
+         FROM cursors m
+         JOIN rooms r ON r.conversation = m.conversation
+         JOIN conversations c ON c.id = m.conversation
+         WHERE m.party = (SELECT party FROM me)
+         UNION ALL
+         SELECT c.id, c.key, c.key, NULL, coalesce(m.read, 0), 0
+         FROM conversations c
+         LEFT JOIN cursors m ON m.conversation = c.id AND m.party = (SELECT party FROM me)
+         WHERE c.key = 'public'
+     ),
+     page AS (SELECT * FROM mine WHERE dest > $2 COLLATE \"C\" ORDER BY dest LIMIT $3)
+     SELECT page.key, page.dest, page.title, page.read, page.delivered, ",
+    entry_columns!(),
+    " FROM page
+     JOIN conversations c ON c.id = page.id
+     LEFT JOIN entries e ON e.conversation = c.id AND e.seq = c.head
+     LEFT JOIN parties p ON p.id = e.sender
+     ORDER BY page.dest"
+);
+
+impl Postgres {
+    pub(crate) async fn cursors(&self, conversation: &Conversation) -> Result<Vec<Cursor>, StoreError> {
+        let rows = self.pool.read(CURSORS, &[&conversation.to_string()]).await?;
+        all(&rows, |row| {
+            Ok(Cursor {
+                user: parsed(row, 0, UserId::parse)?,
+                delivered: number(row, 1)?,
+                read: number(row, 2)?,
+            })
+        })
+    }
+
+    pub(crate) async fn undelivered(&self, user: &UserId) -> Result<Vec<Undelivered>, StoreError> {
+        let rows = self.pool.read(UNDELIVERED, &[&user.as_str()]).await?;
+        all(&rows, |row| {
+            Ok(Undelivered {
+                conversation: parsed(row, 0, Conversation::parse)?,
+                delivered: number(row, 1)?,
+                head: number(row, 2)?,
+            })
+        })
+    }
+
+    pub(crate) async fn conversations(
+        &self,
+        user: &UserId,
+        after: Option<&str>,
+        limit: u64,
+    ) -> Result<Vec<ConversationSummary>, StoreError> {
+        let after = after.unwrap_or_default();
+        let rows = self.pool.read(SUMMARIES, &[&user.as_str(), &after, &signed(limit)]).await?;
+        all(&rows, summary)
+    }
+}
+
+fn summary(row: &Row) -> Result<ConversationSummary, Fault> {
+    const ENTRY: usize = 5;
+    let conversation = parsed(row, 0, Conversation::parse)?;
+    let head: Option<i64> = value(row, ENTRY)?;
+    let last: Option<Entry> = head.map(|_| entry_at(row, ENTRY, conversation.clone())).transpose()?;
+    Ok(ConversationSummary {
+        conversation,
+        dest: Dest::parse(value(row, 1)?).map_err(|refusal| Fault::Unreadable(refusal.to_string()))?,
+        title: value::<Option<&str>>(row, 2)?.map(Into::into),
+        head: head.map_or(0, unsigned),
+        read: number(row, 3)?,
+        delivered: number(row, 4)?,
+        last,
+    })
+}

@@ -1,0 +1,146 @@
+//! Reading the log; confirmed positions and the ingest client's session.
+
+use std::collections::HashMap;
+
+use mqttchat_protocol::{Conversation, Entry, MessageId, Party};
+
+use super::Postgres;
+use super::rows::{all, entry_at, entry_columns, entry_with_conversation, number, parsed, value};
+use crate::integer::signed;
+use crate::{ChangedHead, StoreError};
+
+const HEADS: &str = "SELECT key, head FROM conversations WHERE key = ANY($1)";
+
+const CHANGED: &str =
+    "SELECT key, head, position FROM conversations WHERE position > $1 ORDER BY position LIMIT $2";
+
+const AFTER: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    " FROM entries e JOIN parties p ON p.id = e.sender
+     WHERE e.conversation = (SELECT id FROM conversations WHERE key = $1) AND e.seq > $2
+     ORDER BY e.seq LIMIT $3"
+);
+
+const BEFORE: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    " FROM entries e JOIN parties p ON p.id = e.sender
+     WHERE e.conversation = (SELECT id FROM conversations WHERE key = $1) AND e.seq < $2
+     ORDER BY e.seq DESC LIMIT $3"
+);
+
+const UNCONFIRMED: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    ", c.key FROM entries e JOIN parties p ON p.id = e.sender JOIN conversations c ON c.id = e.conversation
+     WHERE e.position > $2 AND e.node = (SELECT id FROM nodes WHERE name = $1)
+     ORDER BY e.position LIMIT $3"
+);
+
+const BY_ID: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    ", c.key FROM entries e JOIN parties p ON p.id = e.sender JOIN conversations c ON c.id = e.conversation
+     WHERE e.sender = (SELECT id FROM parties WHERE name = $1) AND e.id = $2"
+);
+
+const CONFIRM: &str = "
+    INSERT INTO nodes AS n (name, confirmed) VALUES ($1, $2)
+    ON CONFLICT (name) DO UPDATE SET confirmed = excluded.confirmed WHERE excluded.confirmed > n.confirmed";
+
+const INGEST_SESSION: &str = "
+    INSERT INTO meta AS m (key, value) VALUES ('ingest session', '1')
+    ON CONFLICT (key) DO UPDATE SET value = CASE WHEN $1 THEN m.value ELSE (m.value::bigint + 1)::text END
+    RETURNING value::bigint";
+
+impl Postgres {
+    pub(crate) async fn heads(&self, conversations: &[Conversation]) -> Result<Vec<u64>, StoreError> {
+        let keys: Vec<String> = conversations.iter().map(ToString::to_string).collect();
+        let rows = self.pool.read(HEADS, &[&keys]).await?;
+        let heads: HashMap<String, u64> =
+            all(&rows, |row| Ok((value(row, 0)?, number(row, 1)?)))?.into_iter().collect();
+        Ok(keys.iter().map(|key| heads.get(key).copied().unwrap_or(0)).collect())
+    }
+
+    pub(crate) async fn changed_heads(
+        &self,
+        after_position: u64,
+        limit: u64,
+    ) -> Result<Vec<ChangedHead>, StoreError> {
+        let rows = self.pool.read(CHANGED, &[&signed(after_position), &signed(limit)]).await?;
+        all(&rows, |row| {
+            Ok(ChangedHead {
+                conversation: parsed(row, 0, Conversation::parse)?,
+                head: number(row, 1)?,
+                position: number(row, 2)?,
+            })
+        })
+    }
+
+    pub(crate) async fn entries_after(
+        &self,
+        conversation: &Conversation,
+        after: u64,
+        limit: u64,
+    ) -> Result<Vec<Entry>, StoreError> {
+        self.page(AFTER, conversation, after, limit).await
+    }
+
+    pub(crate) async fn entries_before(
+        &self,
+        conversation: &Conversation,
+        before: Option<u64>,
+        limit: u64,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let mut entries = self.page(BEFORE, conversation, before.unwrap_or(u64::MAX), limit).await?;
+        entries.reverse();
+        Ok(entries)
+    }
+
+    async fn page(
+        &self,
+        sql: &'static str,
+        conversation: &Conversation,
+        bound: u64,
+        limit: u64,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let rows = self.pool.read(sql, &[&conversation.to_string(), &signed(bound), &signed(limit)]).await?;
+        all(&rows, |row| entry_at(row, 0, conversation.clone()))
+    }
+
+    pub(crate) async fn entry_by_id(
+        &self,
+        from: &Party,
+        id: &MessageId,
+    ) -> Result<Option<Entry>, StoreError> {
+        let rows = self.pool.read(BY_ID, &[&from.as_str(), &id.as_str()]).await?;
+        Ok(all(&rows, entry_with_conversation)?.pop())
+    }
+
+    pub(crate) async fn unconfirmed(
+        &self,
+        node: &str,
+        after_position: u64,
+        limit: u64,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let rows = self.pool.read(UNCONFIRMED, &[&node, &signed(after_position), &signed(limit)]).await?;
+        all(&rows, entry_with_conversation)
+    }
+
+    pub(crate) async fn confirmed(&self, node: &str) -> Result<u64, StoreError> {
+        let rows = self.pool.read("SELECT confirmed FROM nodes WHERE name = $1", &[&node]).await?;
+        Ok(all(&rows, |row| number(row, 0))?.pop().unwrap_or(0))
+    }
+
+    pub(crate) async fn set_confirmed(&self, node: &str, position: u64) -> Result<(), StoreError> {
+        self.pool.write(&[(CONFIRM, &[&node, &signed(position)])]).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn ingest_session(&self, present: bool) -> Result<u64, StoreError> {
+        let rows = self.pool.write(&[(INGEST_SESSION, &[&present])]).await?;
+        let rows = rows.first().map_or(&[][..], Vec::as_slice);
+        all(rows, |row| number(row, 0))?.pop().ok_or_else(StoreError::closed)
+    }
+}

@@ -1,0 +1,135 @@
+//! The store in a PostgreSQL database, which any number of nodes share.
+//!
+//! | who | does |
+//! | --- | --- |
+//! | `writer` | one thread, one connection: commits the appends and cursors that wait, a batch at a time |
+//! | `batch`, `plan`, `names` | one batch: what it reads and locks, what each write comes to, the numbers it needs |
+//! | `pool` | a few connections for reads, and for all other writes |
+//! | `session`, `migrations` | connecting: settings, schema, secrets, is it the same log |
+//! | `log`, `users`, `presence`, `cursors`, `leases` | the questions and writes of each |
+
+mod batch;
+mod cursors;
+mod fault;
+mod leases;
+mod log;
+mod migrations;
+mod names;
+mod plan;
+mod pool;
+mod presence;
+mod rows;
+mod session;
+mod time;
+mod users;
+mod write;
+mod writer;
+
+use std::sync::Arc;
+
+use mqttchat_protocol::{Conversation, Keyring, Party, UserId};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use crate::health::HealthCell;
+use crate::integer::signed;
+use crate::secrets::Secrets;
+use crate::{Clock, Done, Health, NewEntry, StoreError};
+
+use pool::Pool;
+use session::Database;
+use write::{Move, Which, Write};
+use writer::Writer;
+
+/// A store in a PostgreSQL database.
+pub(crate) struct Postgres {
+    writer: Writer,
+    pool: Pool,
+    health: Arc<HealthCell>,
+    clock: Option<Clock>,
+    log_id: Box<str>,
+    secrets: Secrets,
+}
+
+impl Postgres {
+    pub(crate) async fn open(url: &str, clock: Option<Clock>) -> Result<Self, StoreError> {
+        let database = Arc::new(Database::parse(url)?);
+        let runtime = Handle::current();
+        let session = database.connect_to_any(&runtime).await.map_err(|fault| StoreError::from(&fault))?;
+        let migrations::Installation { log_id, secrets } = migrations::settle(&session).await?;
+        // Set once, here; it is of this very database.
+        let _ = database.log_id.set(log_id.clone());
+        let health = Arc::new(HealthCell::new());
+        let writer = Writer::start(database.clone(), health.clone(), clock.clone())?;
+        let pool = Pool::new(database, health.clone(), runtime);
+        Ok(Self { writer, pool, health, clock, log_id, secrets })
+    }
+
+    pub(crate) fn log_id(&self) -> &str {
+        &self.log_id
+    }
+
+    pub(crate) fn keyring(&self) -> Keyring {
+        self.secrets.keyring()
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.health.get()
+    }
+
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+        self.writer.close().await;
+    }
+
+    pub(crate) async fn submit(&self, mut entry: NewEntry, done: Done) {
+        if entry.name.contains('\0') {
+            // The one character that PostgreSQL's texts can't hold; in JSON it is always escaped.
+            entry.name = entry.name.replace('\0', "\u{fffd}").into();
+        }
+        self.writer.push(entry.weight(), Write::Append { entry, done }).await;
+    }
+
+    pub(crate) async fn set_delivered(
+        &self,
+        user: &UserId,
+        conversation: &Conversation,
+        seq: u64,
+    ) -> Result<Option<u64>, StoreError> {
+        if !matches!(conversation, Conversation::Pair(..)) {
+            return Ok(None);
+        }
+        self.move_cursor(Which::Delivered, user, conversation, seq).await
+    }
+
+    pub(crate) async fn set_read(
+        &self,
+        user: &UserId,
+        conversation: &Conversation,
+        seq: u64,
+    ) -> Result<Option<u64>, StoreError> {
+        self.move_cursor(Which::Read, user, conversation, seq).await
+    }
+
+    async fn move_cursor(
+        &self,
+        which: Which,
+        user: &UserId,
+        conversation: &Conversation,
+        seq: u64,
+    ) -> Result<Option<u64>, StoreError> {
+        let user = Party::from(user);
+        if !conversation.has(&user) {
+            return Ok(None);
+        }
+        let (reply, outcome) = oneshot::channel();
+        let to = Move { which, user, conversation: conversation.clone(), seq, reply };
+        self.writer.push(384, Write::Move(to)).await;
+        outcome.await.unwrap_or_else(|_| Err(StoreError::closed()))
+    }
+
+    /// The time to give to statements, where it is not the database's.
+    fn hand(&self) -> Option<i64> {
+        self.clock.as_ref().map(|clock| signed(clock.now()))
+    }
+}

@@ -1,0 +1,86 @@
+//! Users.
+
+use mqttchat_protocol::{DisplayName, UserId};
+
+use super::Postgres;
+use super::rows::{all, number, user, user_columns};
+use super::time::now;
+use crate::integer::signed;
+use crate::users::FreeNumber;
+use crate::{ClaimOutcome, StoreError, User};
+
+const BY_ID: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE id = $1");
+const PAGE: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE id > $1 ORDER BY id LIMIT $2");
+const RECENT: &str = concat!("SELECT ", user_columns!(), " FROM users ORDER BY last_seen DESC LIMIT $1");
+
+const CLAIM: &str = concat!(
+    "INSERT INTO users (party, id, name, issuer, created, last_seen)
+     SELECT p.id, $1, $2, $3, t.now, t.now FROM parties p, (SELECT ",
+    now!("$4"),
+    " AS now) t WHERE p.name = $1
+     ON CONFLICT DO NOTHING RETURNING created"
+);
+
+impl Postgres {
+    pub(crate) async fn claim_user(
+        &self,
+        id: &UserId,
+        name: &DisplayName,
+        issuer: &str,
+    ) -> Result<ClaimOutcome, StoreError> {
+        let (party, shown, now) = (id.as_str(), name.as_str(), self.hand());
+        let rows = self
+            .pool
+            .write(&[
+                ("INSERT INTO parties (name) VALUES ($1) ON CONFLICT DO NOTHING", &[&party]),
+                (CLAIM, &[&party, &shown, &issuer, &now]),
+            ])
+            .await?;
+        let Some(row) = rows.last().and_then(|rows| rows.first()) else { return Ok(ClaimOutcome::Taken) };
+        let created = number(row, 0).map_err(|fault| StoreError::from(&fault))?;
+        Ok(ClaimOutcome::Created(User {
+            id: id.clone(),
+            name: name.to_shared(),
+            issuer: issuer.into(),
+            serial: 1,
+            blocked: false,
+            created,
+            last_seen: created,
+        }))
+    }
+
+    pub(crate) async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
+        Ok(all(&self.pool.read(BY_ID, &[&id.as_str()]).await?, user)?.pop())
+    }
+
+    pub(crate) async fn rename_user(&self, id: &UserId, name: &DisplayName) -> Result<bool, StoreError> {
+        let (id, name) = (id.as_str(), name.as_str());
+        let rows = self
+            .pool
+            .write(&[("UPDATE users SET name = $2 WHERE id = $1 RETURNING 1", &[&id, &name])])
+            .await?;
+        Ok(rows.iter().any(|rows| !rows.is_empty()))
+    }
+
+    pub(crate) async fn free_name(&self, name: &DisplayName) -> Result<DisplayName, StoreError> {
+        let mut search = FreeNumber::new();
+        loop {
+            let number = match search.question() {
+                Ok(number) => number,
+                Err(found) => return Ok(name.numbered(found)),
+            };
+            let id = name.numbered(number).guest_id();
+            let taken = self.pool.read("SELECT 1 FROM users WHERE id = $1", &[&id]).await?;
+            search.answer(number, taken.is_empty());
+        }
+    }
+
+    pub(crate) async fn users_page(&self, after: Option<&str>, limit: u64) -> Result<Vec<User>, StoreError> {
+        let after = after.unwrap_or_default();
+        all(&self.pool.read(PAGE, &[&after, &signed(limit)]).await?, user)
+    }
+
+    pub(crate) async fn users_recent(&self, limit: u64) -> Result<Vec<User>, StoreError> {
+        all(&self.pool.read(RECENT, &[&signed(limit)]).await?, user)
+    }
+}

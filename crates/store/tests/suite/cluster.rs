@@ -1,0 +1,128 @@
+//! A PostgreSQL server of a test's own: fresh, on a unix socket in a temporary directory, gone when dropped.
+//!
+//! Takes nothing from the rest of the suite, so that other tests can have it too.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// Where Debian has the server's programs; else they are looked for in the path.
+const BIN: &str = "/usr/lib/postgresql/15/bin";
+
+/// A server with its data. It runs from [`Cluster::start`] until it is dropped.
+pub struct Cluster {
+    directory: TempDir,
+}
+
+impl Cluster {
+    /// Makes and starts one. It keeps what it commits, like any server: fsync is on.
+    pub fn start() -> Self {
+        // The path of a unix socket has to be short.
+        let directory = tempfile::Builder::new().prefix("pg").tempdir_in("/tmp").unwrap();
+        let cluster = Self { directory };
+        if is_root() {
+            let done = Command::new("chown").arg("postgres").arg(cluster.directory.path()).status().unwrap();
+            assert!(done.success(), "there has to be a user postgres");
+        }
+        cluster.run(
+            "initdb",
+            &["-D", &cluster.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"],
+        );
+        cluster.start_again();
+        cluster
+    }
+
+    fn data(&self) -> String {
+        self.directory.path().join("data").display().to_string()
+    }
+
+    /// Where its socket is.
+    pub fn socket(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Starts it after it was stopped.
+    pub fn start_again(&self) {
+        let log = self.directory.path().join("log").display().to_string();
+        let socket = self.socket().display();
+        let options =
+            format!("-k {socket} -c listen_addresses='' -c max_connections=200 -c shared_buffers=64MB");
+        self.run("pg_ctl", &["-D", &self.data(), "-l", &log, "-o", &options, "-w", "-t", "60", "start"]);
+    }
+
+    /// Stops it: `fast` breaks off what is going on, `immediate` is like a crash.
+    pub fn stop(&self, mode: &str) {
+        self.run("pg_ctl", &["-D", &self.data(), "-w", "-m", mode, "stop"]);
+    }
+
+    /// Makes an empty database and says its address.
+    pub fn database(&self, name: &str) -> String {
+        self.sql("postgres", &format!("CREATE DATABASE {name}"));
+        self.address(name)
+    }
+
+    /// The address of a database.
+    pub fn address(&self, name: &str) -> String {
+        let socket = self.socket().display().to_string().replace('/', "%2F");
+        format!("postgres://postgres@{socket}/{name}")
+    }
+
+    /// Runs a statement as the superuser and says what psql prints.
+    pub fn sql(&self, database: &str, statement: &str) -> String {
+        let output = Command::new("psql")
+            .args(["-X", "-At", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database, "-h"])
+            .arg(self.socket())
+            .args(["-c", statement])
+            .output()
+            .unwrap();
+        said(&output)
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) {
+        let path = PathBuf::from(BIN).join(program);
+        let path = if path.exists() { path } else { program.into() };
+        let mut command = if is_root() {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(path);
+            command
+        } else {
+            Command::new(path)
+        };
+        // A server that starts must not hold on to this process's pipes.
+        let log = std::fs::File::create(self.directory.path().join(format!("{program}.out"))).unwrap();
+        let errors = log.try_clone().unwrap();
+        let status = command
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .stdin(std::process::Stdio::null())
+            .stdout(log)
+            .stderr(errors)
+            .status()
+            .unwrap();
+        let out = std::fs::read_to_string(self.directory.path().join(format!("{program}.out")));
+        assert!(status.success(), "{program} {arguments:?}: {}", out.unwrap_or_default());
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // It may be stopped already.
+        if self.directory.path().join("data/postmaster.pid").exists() && !std::thread::panicking() {
+            self.stop("immediate");
+        } else if let Ok(pid) = std::fs::read_to_string(self.directory.path().join("data/postmaster.pid")) {
+            let pid = pid.lines().next().unwrap_or_default().to_owned();
+            let _ = Command::new("kill").args(["-QUIT", &pid]).status();
+        }
+    }
+}
+
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output().unwrap();
+    said(&output) == "0"
+}
+
+fn said(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
