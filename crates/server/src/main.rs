@@ -13,8 +13,9 @@ use mqttchat::{
     Cli, Command, Config, DEFAULT_CONFIG, Layers, Server, StartError, files, healthcheck, telemetry,
 };
 
-/// The system's allocator keeps what a thousand sessions once needed: 118 MB resident after they had left, where this
-/// one gives back all but 46 MB, for the same time of the processor.
+/// The system's allocator keeps what sessions once needed: 115 MB resident after a thousand of them had come and gone,
+/// where this one keeps 64 MB, for the same time of the processor. Without its feature `no_thp` it would back every
+/// page it touches with a huge one: 40 MB resident when idle, and 670 MB with the thousand.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
