@@ -15,7 +15,7 @@ async fn open() -> (TempDir, Store) {
 }
 
 fn sqlite(store: &Store) -> &Sqlite {
-    let Backend::Sqlite(sqlite) = &*store.backend;
+    let Backend::Sqlite(sqlite) = &*store.backend else { panic!("not on SQLite") };
     sqlite
 }
 
