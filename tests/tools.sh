@@ -14,8 +14,10 @@ declare -A package_of=(
     [chromium]="chromium fonts-liberation"
     [chromedriver]=chromium-driver
     [initdb]=postgresql
+    [faketime]=faketime
     [node]=nodejs
     [npm]=npm
+    [strace]=strace
 )
 
 missing=()

@@ -36,6 +36,10 @@ pub enum Fault {
     SlowReader(usize),
     /// Everybody is cut off and comes back at once, and many others with them.
     Storm,
+    /// The disk of the servers' data is full.
+    FullDisk,
+    /// The servers' clock is set so many seconds from the right time; it stays so.
+    StepClock(i64),
 }
 
 /// A fault with its time.

@@ -9,10 +9,14 @@
 //! | [`proxy`] | stands between two programs, and delays, swallows and cuts what they say |
 //! | [`fault`] | what can break, and the schedule made from a seed |
 //! | [`stage`] | the servers, the broker and the proxies of a run |
+//! | [`disk`], [`clock`] | a disk that can be full, a clock that can be set |
+//! | [`trace`] | what a process asks the kernel for |
 //! | [`run`] | one run, from the first sign-in to the checked history |
 
 pub mod checker;
+pub mod clock;
 pub mod device;
+pub mod disk;
 pub mod fault;
 pub mod history;
 pub mod outsider;
@@ -21,4 +25,5 @@ pub mod recorder;
 pub mod run;
 mod session;
 pub mod stage;
+pub mod trace;
 mod view;

@@ -130,9 +130,10 @@ impl Run {
         } else {
             self.faults.clone()
         };
+        let choice: Vec<_> = choice.into_iter().filter(|fault| stage.can(*fault)).collect();
         let loses = |fault: &Fault| matches!(fault, Fault::KillBroker | Fault::EmptyBroker);
         // The broker inside the server dies with it.
-        let broker_kept = self.configuration != Configuration::Embedded && !choice.iter().any(loses);
+        let broker_kept = self.configuration == Configuration::Mosquitto && !choice.iter().any(loses);
         let end = Instant::now() + self.duration;
         for planned in schedule(self.seed, choice) {
             if Instant::now() + planned.pause >= end {

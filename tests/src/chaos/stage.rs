@@ -9,7 +9,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::clock::Clock;
 use super::device::{Identity, Orders};
+use super::disk::Disk;
 use super::fault::{Fault, Planned};
 use super::history::What;
 use super::proxy::{Every, Proxy, Weather};
@@ -30,6 +32,8 @@ pub enum Configuration {
     Embedded,
     /// One server and a Mosquitto.
     Mosquitto,
+    /// As [`Configuration::Embedded`], on a disk that can be full and with a clock that can be set.
+    Machine,
 }
 
 impl Configuration {
@@ -39,12 +43,16 @@ impl Configuration {
         match self {
             Self::Embedded => "embedded",
             Self::Mosquitto => "mosquitto",
+            Self::Machine => "machine",
         }
     }
 
     /// Everything that can break in it.
     #[must_use]
     pub fn faults(self, devices: usize) -> Vec<Fault> {
+        if self == Self::Machine {
+            return Self::faults_of_machine();
+        }
         let mut faults = vec![
             Fault::KillServer(0),
             Fault::KillServer(0),
@@ -70,16 +78,31 @@ impl Configuration {
         }
         faults
     }
+
+    fn faults_of_machine() -> Vec<Fault> {
+        vec![
+            Fault::FullDisk,
+            Fault::FullDisk,
+            Fault::StepClock(3600),
+            Fault::StepClock(-3600),
+            Fault::StepClock(0),
+            Fault::KillServer(0),
+            Fault::CutClients(3),
+        ]
+    }
 }
 
 /// The programs of a run.
 #[derive(Debug)]
 pub struct Stage {
+    // First, because the first is dropped first: it lies in the server's home.
+    disk: Option<Disk>,
     servers: Vec<App>,
     broker: Option<Mosquitto>,
     doors: Vec<Proxy>,
     link: Option<Proxy>,
     access: watch::Sender<Access>,
+    clock: Option<Clock>,
     _devices_port: Port,
 }
 
@@ -90,9 +113,13 @@ impl Stage {
     /// When a program does not start.
     pub async fn start(configuration: Configuration) -> Result<Self> {
         let devices_port = Port::reserve()?;
-        let options = App::builder().no_rate_limit().keeps_port()?;
+        let mut options = App::builder().no_rate_limit().keeps_port()?;
+        let clock = if configuration == Configuration::Machine { Clock::new()? } else { None };
+        for (name, value) in clock.iter().flat_map(Clock::variables) {
+            options = options.variable(name, &value);
+        }
         let (options, broker, link) = match configuration {
-            Configuration::Embedded => {
+            Configuration::Embedded | Configuration::Machine => {
                 let address = SocketAddr::from((Ipv4Addr::LOCALHOST, devices_port.number()));
                 (options.args(["--broker-listen", &address.to_string()]), None, None)
             }
@@ -103,14 +130,39 @@ impl Stage {
                 (options.broker(&url), Some(broker), Some(link))
             }
         };
-        let server = options.start().await?;
+        let mut server = options.start().await?;
+        let mut disk = None;
+        if configuration == Configuration::Machine {
+            server.stop().await?;
+            disk = Disk::mount(&server.data())?;
+            server.start_again().await?;
+        }
         let access = match &broker {
             Some(broker) => Access::from(broker),
             None => Access::of_devices(&server).await?,
         };
         let doors = vec![Proxy::start(server.address()).await?];
         let access = watch::Sender::new(access);
-        Ok(Self { servers: vec![server], broker, doors, link, access, _devices_port: devices_port })
+        Ok(Self {
+            servers: vec![server],
+            broker,
+            doors,
+            link,
+            access,
+            disk,
+            clock,
+            _devices_port: devices_port,
+        })
+    }
+
+    /// Whether this can break here: not everywhere may be mounted, and is libfaketime.
+    #[must_use]
+    pub fn can(&self, fault: Fault) -> bool {
+        match fault {
+            Fault::FullDisk => self.disk.is_some(),
+            Fault::StepClock(_) => self.clock.is_some(),
+            _ => true,
+        }
     }
 
     /// Where clients connect, through the proxies.
@@ -184,6 +236,13 @@ impl Stage {
                 orders.send_modify(|orders| orders.asleep = None);
             }
             Fault::Storm => self.storm().await,
+            Fault::FullDisk => {
+                let disk = self.disk.as_ref().context("no disk of its own")?;
+                disk.fill()?;
+                sleep(hold).await;
+                disk.make_room()?;
+            }
+            Fault::StepClock(seconds) => self.clock.as_ref().context("no clock of its own")?.step(seconds)?,
         }
         recorder.note(What::Fault { fault: format!("{fault:?} is over") });
         Ok(())

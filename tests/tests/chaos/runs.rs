@@ -11,7 +11,7 @@ use mqttchat_e2e::chaos::stage::Configuration;
 /// Seconds for all runs, where nothing else is said: together with their ends about two minutes.
 const SECONDS: u64 = 60;
 /// So many runs share the seconds.
-const RUNS: u64 = 3;
+const RUNS: u64 = 4;
 
 fn number(name: &str) -> Result<Option<u64>> {
     let value = std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -54,4 +54,10 @@ async fn with_a_mosquitto_that_stays() -> Result<()> {
     let lossy = |fault: &Fault| matches!(fault, Fault::KillBroker | Fault::EmptyBroker);
     let faults = Configuration::Mosquitto.faults(10).into_iter().filter(|fault| !lossy(fault)).collect();
     run("mosquitto-stays", Configuration::Mosquitto, faults).await
+}
+
+/// The disk is full now and then, and somebody sets the clock.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_bad_machine() -> Result<()> {
+    run("machine", Configuration::Machine, Vec::new()).await
 }

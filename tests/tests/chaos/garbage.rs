@@ -1,0 +1,149 @@
+//! Somebody on the broker publishes rubbish everywhere.
+
+use anyhow::{Context, Result};
+use mqttchat_e2e::chaos::outsider::Outsider;
+use mqttchat_e2e::mqtt::{Access, Subscriber};
+use mqttchat_e2e::{App, Mosquitto, User, eventually};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::Value;
+
+const PAYLOADS: usize = 10_000;
+/// Payloads that are on their way to the broker at a time.
+const AT_ONCE: usize = 50;
+const TOPICS: [&str; 14] = [
+    "public/msgs",
+    "public/typing",
+    "public/acks",
+    "public",
+    "rooms/ops/msgs",
+    "rooms/ops/typing",
+    "private/ann/msgs",
+    "private/ann/acks",
+    "private/ann/typing",
+    "private/ann/status",
+    "private/bob/msgs",
+    "nodes/n1/presence",
+    "nodes/n2/presence",
+    "something/else",
+];
+
+/// Random bytes, or a real envelope with a part of it changed. Never a plain text, which may be said.
+fn rubbish(rng: &mut StdRng, envelopes: &[Vec<u8>]) -> Vec<u8> {
+    if rng.random_bool(0.5) {
+        let mut bytes: Vec<u8> = (0..rng.random_range(1..200)).map(|_| rng.random()).collect();
+        let place = rng.random_range(0..bytes.len());
+        bytes[place] = 0xff;
+        return bytes;
+    }
+    let mut envelope = envelopes[rng.random_range(0..envelopes.len())].clone();
+    // The last 54 bytes are the signature; before it anything may change, and in it any character.
+    let place = rng.random_range(1..envelope.len() - 2);
+    let other = loop {
+        let byte = rng.random_range(b'0'..=b'z');
+        if byte != envelope[place] && byte != b'"' && byte != b'\\' {
+            break byte;
+        }
+    };
+    envelope[place] = other;
+    // Where the members' names themselves are hit, it would be an object of somebody's own.
+    let own = serde_json::from_slice::<Value>(&envelope).ok();
+    match own {
+        Some(object) if object.get("type").is_none() && object.get("sign").is_none() => vec![0xff],
+        // What is no JSON any more is a plain text.
+        None => [&envelope[..], &[0xff]].concat(),
+        Some(_) => envelope,
+    }
+}
+
+/// What the metrics say about payloads that were taken in or refused, all in all.
+async fn judged(app: &App) -> Result<(u64, u64)> {
+    let body = app.get("/metrics").await?.body;
+    let (mut taken, mut refused) = (0, 0);
+    for line in body.lines().filter(|line| line.starts_with("mqttchat_ingest_total{")) {
+        let count: u64 = line.rsplit(' ').next().unwrap_or_default().parse().context("a count")?;
+        if line.contains("\"taken\"") || line.contains("\"known\"") {
+            taken += count
+        } else {
+            refused += count
+        }
+    }
+    Ok((taken, refused))
+}
+
+async fn talk(
+    ann: &mut User,
+    bob: &mut User,
+    app: &App,
+    access: Access,
+    envelopes: Vec<Vec<u8>>,
+) -> Result<()> {
+    let seed = rand::random();
+    let vandal = tokio::spawn(async move {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut outsider = Outsider::connect(&access, "vandal").await?;
+        for _ in 0..PAYLOADS / AT_ONCE {
+            for _ in 0..AT_ONCE {
+                let topic = TOPICS[rng.random_range(0..TOPICS.len())];
+                outsider.send(topic, &rubbish(&mut rng, &envelopes), false).await?;
+            }
+            for _ in 0..AT_ONCE {
+                outsider.confirmed().await?;
+            }
+        }
+        anyhow::Ok(())
+    });
+    let mut said = Vec::new();
+    let mut number = 0;
+    while !vandal.is_finished() || number < 20 {
+        let text = format!("undisturbed {number}");
+        let dest = if number % 3 == 0 { "private/bob" } else { "public" };
+        ann.say(dest, &text).await.with_context(|| format!("seed {seed}"))?;
+        bob.expect_text(&text).await.with_context(|| format!("seed {seed}"))?;
+        said.push(text);
+        number += 1;
+    }
+    vandal.await?.with_context(|| format!("seed {seed}"))?;
+    // Whatever is still on its way is behind this.
+    eventually("the rubbish to be looked at", async || {
+        let before = judged(app).await?;
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        Ok((judged(app).await? == before && before.1 > 0).then_some(()))
+    })
+    .await?;
+    ann.ping().await?;
+    bob.ping().await?;
+
+    let heard: Vec<_> =
+        bob.seen_of("msg").iter().filter_map(|f| f["data"]["text"].as_str().map(str::to_owned)).collect();
+    assert_eq!(heard[1..], said, "seed {seed}");
+    for session in [&*ann, &*bob] {
+        for kind in ["typing", "status", "receipt", "gap", "error", "bye"] {
+            assert_eq!(session.seen_of(kind), Vec::<Value>::new(), "seed {seed}: {kind}");
+        }
+        let gone = session
+            .seen_of("presence")
+            .into_iter()
+            .find(|frame| frame["data"]["left"] != serde_json::json!([]));
+        assert_eq!(gone, None, "seed {seed}");
+        assert_eq!(session.seen_of(300), Vec::<Value>::new(), "seed {seed}");
+    }
+    assert_eq!(app.get("/readyz").await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn on_mosquitto_it_changes_nothing() -> Result<()> {
+    let broker = Mosquitto::start().await?;
+    let outsider = Subscriber::start(&broker, "#").await?;
+    let app = App::builder().no_rate_limit().broker(&broker.url()).start().await?;
+    let (mut ann, mut bob) = (app.member("Ann").await?, app.member("Bob").await?);
+    ann.say("public", "a genuine one").await?;
+    outsider.expect_text("a genuine one").await?;
+    let envelopes = outsider.deliveries().into_iter().map(|delivery| delivery.payload);
+    let envelopes: Vec<_> = envelopes.filter(|payload| payload.len() > 60).collect();
+    talk(&mut ann, &mut bob, &app, Access::from(&broker), envelopes).await?;
+    let (taken, refused) = judged(&app).await?;
+    assert!(taken == 0 && refused > 1000, "{taken} taken in, {refused} refused");
+    Ok(())
+}
