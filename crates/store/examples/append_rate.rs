@@ -1,13 +1,12 @@
 //! How many entries a second a store accepts, and what that costs.
 //!
 //! ```text
-//! cargo run --release -p mqttchat-store --example append_rate -- [SUBMITTERS] [SECONDS] [PREFILL] [DIR]
+//! cargo run --release -p mqttchat-store --example append_rate -- [SUBMITTERS] [SECONDS] [PREFILL] [DIR | postgres://…]
 //! ```
 //!
 //! Each submitter appends one entry of about 200 bytes at a time, under a random id, and waits for its commit: what
 //! so many people do who send as fast as they can. With PREFILL, the log has so many entries already.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -63,8 +62,12 @@ async fn main() -> anyhow::Result<()> {
     let mut number = |default: u64| arguments.next().map_or(Ok(default), |text| text.parse());
     let (submitters, seconds, prefill) = (number(1000)?, number(5)?, number(0)?);
     let scratch = tempfile::tempdir()?;
-    let directory = arguments.next().map_or_else(|| scratch.path().to_owned(), PathBuf::from);
-    let store = Store::open(StoreOptions::sqlite(&directory)).await?;
+    let options = match arguments.next() {
+        Some(url) if url.starts_with("postgres") => StoreOptions::postgres(url),
+        Some(directory) => StoreOptions::sqlite(directory),
+        None => StoreOptions::sqlite(scratch.path()),
+    };
+    let store = Store::open(options).await?;
     if prefill > 0 {
         let counts = Arc::new(Counts::default());
         let each = prefill / submitters;

@@ -15,6 +15,8 @@ use mqttchat_store::{AppendError, Health, Store, StoreOptions};
 use suite::{claim, msg, pair};
 
 const DIRECTORY: &str = "STORE_CRASH_DIRECTORY";
+/// The address of a database, in place of a directory.
+const POSTGRES: &str = "STORE_CRASH_POSTGRES";
 
 fn directory_of_child() -> Option<PathBuf> {
     std::env::var_os(DIRECTORY).map(Into::into)
@@ -25,6 +27,19 @@ fn say_to_parent(line: &str) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "\n@ {line}").unwrap();
     out.flush().unwrap();
+}
+
+/// The test `name` once more, on a PostgreSQL.
+fn node(name: &str, address: &str) -> (Child, impl Iterator<Item = String> + use<>) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env(POSTGRES, address)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = said(child.stdout.take().unwrap());
+    (child, lines)
 }
 
 /// The test `name` once more, as a child, through a shell command that ends in `"$@"`.
@@ -54,8 +69,7 @@ async fn open(directory: &Path) -> Store {
 }
 
 /// Appends from 20 tasks without end, and says each `conversation id seq` once it is acknowledged.
-async fn append_and_say(directory: &Path) {
-    let store = open(directory).await;
+async fn append_and_say(store: Store) {
     say_to_parent(&format!("log {}", store.log_id()));
     let run = uuid::Uuid::new_v4();
     let writers: Vec<_> = (0..20)
@@ -77,7 +91,7 @@ async fn append_and_say(directory: &Path) {
 #[tokio::test]
 async fn acknowledged_survives_sigkill() {
     if let Some(directory) = directory_of_child() {
-        append_and_say(&directory).await;
+        append_and_say(open(&directory).await).await;
     }
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).await;
@@ -95,6 +109,11 @@ async fn acknowledged_survives_sigkill() {
         acknowledged.extend(lines);
     }
     let store = open(directory.path()).await;
+    check(&store, &acknowledged).await;
+}
+
+/// What was acknowledged is there, once, in an order without a hole.
+async fn check(store: &Store, acknowledged: &[String]) {
     let mut stored = std::collections::HashSet::new();
     for conversation in [Conversation::Public, pair("ann", "bob")] {
         let entries = store.entries_after(&conversation, 0, u64::MAX).await.unwrap();
@@ -106,10 +125,48 @@ async fn acknowledged_survives_sigkill() {
     assert!(acknowledged.len() > 4000, "{}", acknowledged.len());
     for line in acknowledged {
         // The last one may be cut off where it was killed.
-        assert!(stored.contains(&line) || !line.ends_with(|c: char| c.is_ascii_digit()), "lost: {line}");
+        assert!(stored.contains(line) || !line.ends_with(|c: char| c.is_ascii_digit()), "lost: {line}");
     }
     let delivered = store.cursors(&pair("ann", "bob")).await.unwrap()[0].delivered;
     assert_eq!(delivered, store.head(&pair("ann", "bob")).await.unwrap(), "in the entry's own transaction");
+}
+
+/// Two nodes append, one of which is killed again and again: it loses nothing, and keeps nothing locked.
+#[tokio::test]
+async fn a_node_is_killed_on_postgresql() {
+    const NAME: &str = "a_node_is_killed_on_postgresql";
+    if let Ok(address) = std::env::var(POSTGRES) {
+        append_and_say(Store::open(StoreOptions::postgres(address)).await.unwrap()).await;
+    }
+    let cluster = suite::cluster::Cluster::start();
+    let address = cluster.database("chat");
+    let store = Store::open(StoreOptions::postgres(&address)).await.unwrap();
+    claim(&store, "Ann").await;
+    claim(&store, "Bob").await;
+    let log = format!("log {}", store.log_id());
+    let (mut other, mut lines_of_other) = node(NAME, &address);
+    assert_eq!(lines_of_other.next(), Some(log.clone()));
+    let lines_of_other = std::thread::spawn(move || lines_of_other.collect::<Vec<_>>());
+    let mut acknowledged = Vec::new();
+    for round in 0..8usize {
+        let (mut child, mut lines) = node(NAME, &address);
+        assert_eq!(lines.next(), Some(log.clone()));
+        acknowledged.extend(lines.by_ref().take(1 + round * 97));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        acknowledged.extend(lines);
+        let appended = store.append(msg("ann", &Conversation::Public, &format!("{round}"), "x")).await;
+        assert!(appended.unwrap().fresh);
+    }
+    // Stopped in the middle of whatever it does, it holds the others up for some seconds at most.
+    let pid = other.id().to_string();
+    assert!(Command::new("kill").args(["-STOP", &pid]).status().unwrap().success());
+    assert!(store.append(msg("ann", &Conversation::Public, "stopped", "x")).await.unwrap().fresh);
+    other.kill().unwrap();
+    other.wait().unwrap();
+    acknowledged.extend(lines_of_other.join().unwrap());
+    assert!(acknowledged.len() > 3000, "{}", acknowledged.len());
+    check(&store, &acknowledged).await;
 }
 
 /// Appends until that fails, then until it works again.

@@ -371,3 +371,23 @@ async fn a_name_with_the_one_character_that_texts_cannot_hold() {
     assert_eq!(&*stored.name, "La\u{fffd}mp");
     assert_eq!(log_of(&store, &Conversation::Public).await, [(*stored).clone()]);
 }
+
+/// A server that takes connections and answers nothing holds nobody up for ever, and is written to when it goes on.
+#[tokio::test]
+async fn the_database_hangs() {
+    let cluster = Cluster::start();
+    let store = open(&cluster.database("chat")).await;
+    say(&store, "ann", "1").await;
+    cluster.signal("STOP");
+    let hung = tokio::join!(
+        store.append(msg("ann", &Conversation::Public, "2", "x")),
+        store.head(&Conversation::Public),
+        store.acquire_lease("ingest", "a", TTL)
+    );
+    cluster.signal("CONT");
+    assert!(matches!(hung.0, Err(AppendError::Unavailable(_))), "{:?}", hung.0);
+    assert!(hung.1.is_err() && hung.2.is_err(), "{hung:?}");
+    insist(&store, msg("ann", &Conversation::Public, "2", "x")).await;
+    insist(&store, msg("ann", &Conversation::Public, "3", "x")).await;
+    assert_eq!(log_of(&store, &Conversation::Public).await.len(), 3);
+}

@@ -81,6 +81,16 @@ impl Cluster {
         self.run("pg_ctl", &["-D", &self.data(), "-w", "-m", mode, "stop"]);
     }
 
+    /// Sends a signal to the server and all that serve a connection.
+    pub fn signal(&self, signal: &str) {
+        let pid = std::fs::read_to_string(self.directory.path().join("data/postmaster.pid")).unwrap();
+        let pid = pid.lines().next().unwrap().to_owned();
+        let children = Command::new("pgrep").args(["-P", &pid]).output().unwrap();
+        let mut pids = vec![pid];
+        pids.extend(said(&children).lines().map(str::to_owned));
+        assert!(Command::new("kill").arg(format!("-{signal}")).args(&pids).status().unwrap().success());
+    }
+
     /// Makes an empty database and says its address.
     pub fn database(&self, name: &str) -> String {
         self.sql("postgres", &format!("CREATE DATABASE {name}"));
