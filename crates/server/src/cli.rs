@@ -69,6 +69,9 @@ pub struct Flags {
     /// Directory of the database and the secrets [default: ~/.local/share/mqttchat]
     #[arg(long, global = true, value_name = "DIR")]
     data: Option<String>,
+    /// PostgreSQL database instead of the one in the data directory, shared by many nodes: postgres://user:password@host/name
+    #[arg(long, global = true, value_name = "URL")]
+    database: Option<String>,
     /// Serve the page from this directory while working on it
     #[arg(long = "static", global = true, value_name = "DIR")]
     page: Option<String>,
@@ -90,6 +93,7 @@ impl Flags {
             ("broker_listen", &self.broker_listen),
             ("broker_config", &self.broker_config),
             ("data", &self.data),
+            ("database", &self.database),
             ("static", &self.page),
             ("log_format", &self.log_format),
             ("log_level", &self.log_level),

@@ -33,6 +33,14 @@ pub enum StartError {
         /// What is wrong with it.
         source: StoreError,
     },
+    /// The database of many nodes can't be used.
+    #[error("can't use the database {database}: {source}")]
+    Database {
+        /// Where it is, without the login.
+        database: String,
+        /// What is wrong with it.
+        source: StoreError,
+    },
     /// A file in the data directory can't be made or read.
     #[error("can't use {}: {source}", path.display())]
     File {

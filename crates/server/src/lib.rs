@@ -3,12 +3,12 @@
 //! ```no_run
 //! use mqttchat::{Config, Flags, Layers, Server};
 //!
-//! # async fn run() -> Result<(), mqttchat::StartError> {
+//! # async fn run() -> anyhow::Result<()> {
 //! let layers = Layers::read(&Flags::default(), std::env::vars())?;
 //! let config = Config::check(&layers, Some(std::path::Path::new("/var/lib")))?;
 //! let server = Server::bind(config).await?;
 //! println!("serving at {}", server.url());
-//! server.run(async { /* returns when it is time to stop */ }).await;
+//! server.run(async { /* returns when it is time to stop */ }).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -29,8 +29,8 @@ pub mod telemetry;
 
 pub use cli::{Cli, Command, Flags};
 pub use config::{
-    BrokerChoice, BrokerUrl, Config, ConfigError, DEFAULT_CONFIG, Devices, Layers, LogFormat, LogOptions,
-    Source, Value,
+    BrokerChoice, BrokerUrl, Config, ConfigError, DEFAULT_CONFIG, DatabaseUrl, Devices, Layers, LogFormat,
+    LogOptions, Source, Value,
 };
 pub use error::StartError;
-pub use server::Server;
+pub use server::{Fenced, Server};

@@ -1,6 +1,7 @@
 //! The command `mqttchat`.
 
 mod announce;
+mod memory;
 mod stop;
 
 use std::io::{self, Write};
@@ -12,12 +13,6 @@ use clap::error::ErrorKind;
 use mqttchat::{
     Cli, Command, Config, DEFAULT_CONFIG, Layers, Server, StartError, files, healthcheck, telemetry,
 };
-
-/// The system's allocator keeps what sessions once needed: 115 MB resident after a thousand of them had come and gone,
-/// where this one keeps 64 MB, for the same time of the processor. Without its feature `no_thp` it would back every
-/// page it touches with a huge one: 40 MB resident when idle, and 670 MB with the thousand.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The status for a wrong setting, and for a server that can't start.
 const REFUSED: u8 = 2;
@@ -70,6 +65,7 @@ fn check_health(url: &str) -> ExitCode {
 }
 
 fn serve(config: Config, warnings: &[String]) -> anyhow::Result<ExitCode> {
+    memory::use_small_pages();
     telemetry::log_to_stderr(&config.log);
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -84,7 +80,7 @@ fn serve(config: Config, warnings: &[String]) -> anyhow::Result<ExitCode> {
         if let Err(error) = say(&announce::ready(&server, lan)) {
             tracing::warn!(%error, "nobody reads what is printed");
         }
-        server.run(stop.asked()).await;
+        server.run(stop.asked()).await?;
         anyhow::Ok(())
     });
     // What still runs on blocking threads has nothing to keep.

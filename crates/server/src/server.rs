@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -46,9 +47,14 @@ impl Server {
         let listener = Listener::bind(config.listen, options)
             .map_err(|source| StartError::Listen { address: config.listen, source })?;
         let metrics = telemetry::metrics();
-        let store = Store::open(StoreOptions::sqlite(&config.data))
-            .await
-            .map_err(|source| StartError::Store { data: config.data.clone(), source })?;
+        let store = match &config.database {
+            Some(database) => Store::open(StoreOptions::postgres(database.secret()))
+                .await
+                .map_err(|source| StartError::Database { database: database.to_string(), source })?,
+            None => Store::open(StoreOptions::sqlite(&config.data))
+                .await
+                .map_err(|source| StartError::Store { data: config.data.clone(), source })?,
+        };
         let broker = match Broker::start(&config).await {
             Ok(broker) => broker,
             Err(error) => {
@@ -114,7 +120,10 @@ impl Server {
     /// Serves until `stop`, then says goodbye to clients, publishes what is left and closes the database.
     ///
     /// To be run to its end; dropped, it seems to clients and broker like a crash.
-    pub async fn run(self, stop: impl Future<Output = ()> + Send) {
+    ///
+    /// # Errors
+    /// [`Fenced`], when it ended since another process has taken this node's place.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<(), Fenced> {
         let options = HttpOptions {
             hosts: Hosts::new(self.config.hosts.iter().cloned().chain(own_name())),
             origins: Origins::new(self.config.origins.clone()),
@@ -125,8 +134,12 @@ impl Server {
         let app = mqttchat_http::app(self.bridge.clone(), options);
         let upkeep = tokio::spawn(keep_metrics(self.metrics));
         let (asked, stopping) = oneshot::channel::<()>();
+        let fenced = AtomicBool::new(false);
         let serve = self.listener.serve(app, async {
-            stop.await;
+            tokio::select! {
+                () = stop => {}
+                () = self.bridge.fenced() => fenced.store(true, Ordering::Release),
+            }
             tracing::info!("stopping");
             drop(asked);
         });
@@ -140,8 +153,14 @@ impl Server {
         self.store.close().await;
         upkeep.abort();
         tracing::info!("stopped");
+        if fenced.into_inner() { Err(Fenced) } else { Ok(()) }
     }
 }
+
+/// The node was silent for so long that another process has taken its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("another server has taken this one's place while it was silent; start it again")]
+pub struct Fenced;
 
 async fn keep_metrics(metrics: PrometheusHandle) {
     let mut ticks = interval(UPKEEP);

@@ -105,6 +105,19 @@ fn it_starts_serves_and_stops() {
     assert_eq!(text(&gone.stderr).lines().count(), 1, "{}", text(&gone.stderr));
 }
 
+/// It was above 40 MB when the allocator took huge pages.
+#[test]
+fn an_idle_server_is_small() {
+    let home = TempDir::new().unwrap();
+    let server = Running::start(home.path(), &["--port", "0"]);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
+    let value = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let resident: u64 = value("VmRSS:").unwrap().strip_suffix(" kB").unwrap().parse().unwrap();
+    assert!(resident < 40_000, "{resident} kB");
+    // Kernels before 5.0 don't say.
+    assert!(matches!(value("THP_enabled:"), None | Some("0")), "{status}");
+}
+
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let home = TempDir::new().unwrap();

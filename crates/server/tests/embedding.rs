@@ -33,14 +33,14 @@ async fn two_side_by_side_one_stopped_and_started_again() {
     }
     assert!(matches!(Server::bind(config(&two)).await, Err(StartError::Store { .. })));
     drop(stop_first);
-    first.await.unwrap();
+    first.await.unwrap().unwrap();
     assert!(TcpStream::connect(address).await.is_err());
     assert!(ready(other).await.starts_with("HTTP/1.1 200 "));
 
     let again = Server::bind(config(&one)).await.unwrap();
-    again.run(async {}).await;
+    again.run(async {}).await.unwrap();
     drop(stop_second);
-    second.await.unwrap();
+    second.await.unwrap().unwrap();
 }
 
 async fn ready(address: std::net::SocketAddr) -> String {

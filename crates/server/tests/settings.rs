@@ -179,7 +179,6 @@ fn what_comes_later_is_refused_by_name() {
         "[auth]\nsigning = \"required\"",
         "[sockjs]\n",
         "[mqtt]\nclients = \"shared\"",
-        "database = \"postgres://x\"",
     ] {
         assert!(of_file(text).refusal().ends_with("is not available in this version"), "{text}");
     }

@@ -9,6 +9,7 @@ use mqttchat_protocol::Limits;
 use tracing_subscriber::EnvFilter;
 
 use super::broker::{BrokerChoice, BrokerUrl, Devices};
+use super::database::DatabaseUrl;
 use super::error::ConfigError;
 use super::layers::{Layers, Source, Value, text};
 
@@ -23,6 +24,8 @@ pub struct Config {
     pub broker: BrokerChoice,
     /// The directory of database and secrets.
     pub data: PathBuf,
+    /// The PostgreSQL database that many nodes share, instead of the one in the data directory.
+    pub database: Option<DatabaseUrl>,
     /// Serves the page from here, not from the binary.
     pub page: Option<PathBuf>,
     /// The log.
@@ -94,6 +97,7 @@ impl Config {
             lan,
             broker: broker(layers)?,
             data: data(layers, home)?,
+            database: database(layers)?,
             page: page(layers)?,
             log: log(layers)?,
             limits: limits(layers)?,
@@ -222,6 +226,19 @@ fn data(layers: &Layers, home: Option<&Path>) -> Result<PathBuf, ConfigError> {
     let given = layers.parse_given("data", "a directory", |value| text(value).map(PathBuf::from))?;
     given.or_else(|| home.map(|home| home.join("mqttchat"))).ok_or_else(|| {
         ConfigError::Together("there is no home directory to keep data in: give one with --data".to_owned())
+    })
+}
+
+fn database(layers: &Layers) -> Result<Option<DatabaseUrl>, ConfigError> {
+    let Some(given) = layers.get("database") else { return Ok(None) };
+    let url = match &given.value {
+        Value::Text(url) => DatabaseUrl::parse(url),
+        _ => None,
+    };
+    url.map(Some).ok_or_else(|| ConfigError::Secret {
+        key: "database",
+        source_: given.source.clone(),
+        reason: "has to be a text like postgres://user:password@host:5432/name".to_owned(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! The names of the settings, and of those to come.
 
 /// Every setting, as it is written in the file.
-pub(super) const KEYS: [&str; 26] = [
+pub(super) const KEYS: [&str; 27] = [
     "port",
     "bind",
     "lan",
@@ -10,6 +10,7 @@ pub(super) const KEYS: [&str; 26] = [
     "broker_anonymous",
     "broker_config",
     "data",
+    "database",
     "static",
     "log_format",
     "log_level",
@@ -31,8 +32,8 @@ pub(super) const KEYS: [&str; 26] = [
 ];
 
 /// Keys of docs/protocol.md §8, and of the manual, that this version has no use for. A section stands for all in it.
-const LATER: [&str; 8] =
-    ["auth.jwt", "sockjs", "mqtt.history", "mqtt.clients", "database", "lab_api", "tls_cert", "tls_key"];
+const LATER: [&str; 7] =
+    ["auth.jwt", "sockjs", "mqtt.history", "mqtt.clients", "lab_api", "tls_cert", "tls_key"];
 
 /// The setting of this name, in the registry's own letters.
 pub(super) fn find(key: &str) -> Option<&'static str> {

@@ -2,6 +2,7 @@
 
 mod broker;
 mod checked;
+mod database;
 mod default;
 mod error;
 mod file;
@@ -11,6 +12,7 @@ mod variables;
 
 pub use broker::{BrokerChoice, BrokerUrl, Devices};
 pub use checked::{Config, LogFormat, LogOptions};
+pub use database::DatabaseUrl;
 pub use default::DEFAULT_CONFIG;
 pub use error::ConfigError;
 pub use layers::{Layers, Source, Value};
