@@ -34,7 +34,8 @@
 //! write is said at each: one that has taken its place in the writer's queue happens all the same.
 //!
 //! Readers never wait for the writer, and nobody else's thread is ever blocked: SQLite has a thread for commits,
-//! one for checkpoints, and the runtime's blocking threads for reads (see [`StoreOptions::sqlite`] for the files).
+//! one for checkpoints, and the runtime's blocking threads for reads (see [`StoreOptions::sqlite`] for the files);
+//! PostgreSQL a thread and a connection for commits, and a few connections for all else ([`StoreOptions::postgres`]).
 
 mod clock;
 mod content;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use mqttchat_protocol::Conversation;
 use mqttchat_store::{AppendError, Appended, Health, Store, StoreError, StoreOptions};
 use suite::cluster::Cluster;
+use suite::cutter::{Cut, Cutter};
 use suite::{claim, msg, pair, say, user};
 
 const TTL: Duration = Duration::from_secs(20);
@@ -390,4 +391,30 @@ async fn the_database_hangs() {
     insist(&store, msg("ann", &Conversation::Public, "2", "x")).await;
     insist(&store, msg("ann", &Conversation::Public, "3", "x")).await;
     assert_eq!(log_of(&store, &Conversation::Public).await.len(), 3);
+}
+
+/// The connection is lost at the commit itself: whether it happened is found out, and nobody is told otherwise.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cut_before_and_after_the_commit() {
+    let cluster = Cluster::start();
+    cluster.database("chat");
+    let cutter = Cutter::before(cluster.socket());
+    let store = open(&cutter.address("chat")).await;
+    claim(&store, "Ann").await;
+    claim(&store, "Bob").await;
+    let conversation = pair("ann", "bob");
+    for (round, cut) in (1u64..).zip([Cut::Before, Cut::After, Cut::After, Cut::Before]) {
+        let first = msg("ann", &conversation, &format!("{round}"), "x");
+        let before = store.head(&conversation).await.unwrap();
+        cutter.cut(cut);
+        let appended = store.append(first).await.unwrap();
+        assert!(cutter.has_cut());
+        assert!(appended.fresh, "{cut:?}");
+        assert_eq!(appended.entry.seq, before + 1, "{cut:?}");
+        cutter.cut(cut);
+        assert_eq!(store.set_delivered(&user("bob"), &conversation, round).await.unwrap(), Some(round - 1));
+        assert!(cutter.has_cut());
+        assert_eq!(store.health(), Health::Ok);
+    }
+    assert_eq!(log_of(&store, &conversation).await.len(), 4);
 }

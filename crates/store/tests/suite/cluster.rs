@@ -7,8 +7,8 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-/// Where Debian has the server's programs; else they are looked for in the path.
-const BIN: &str = "/usr/lib/postgresql/15/bin";
+/// Where Debian has the server's programs, by version; without one they are looked for in the path.
+const VERSIONS: &str = "/usr/lib/postgresql";
 
 /// A server with its data. It runs from [`Cluster::start`] until it is dropped.
 pub struct Cluster {
@@ -115,8 +115,7 @@ impl Cluster {
     }
 
     fn run(&self, program: &str, arguments: &[&str]) {
-        let path = PathBuf::from(BIN).join(program);
-        let path = if path.exists() { path } else { program.into() };
+        let path = program_path(program);
         let mut command = if is_root() {
             let mut command = Command::new("setpriv");
             command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(path);
@@ -150,6 +149,16 @@ impl Drop for Cluster {
             let _ = Command::new("kill").args(["-QUIT", &pid]).status();
         }
     }
+}
+
+/// That of the newest version there is.
+fn program_path(program: &str) -> PathBuf {
+    let versions = std::fs::read_dir(VERSIONS).into_iter().flatten().flatten();
+    let paths = versions.filter_map(|version| {
+        let number: u32 = version.file_name().to_str()?.parse().ok()?;
+        Some((number, version.path().join("bin").join(program))).filter(|(_, path)| path.exists())
+    });
+    paths.max().map_or_else(|| program.into(), |(_, path)| path)
 }
 
 fn copy(from: &Path, to: &Path) {

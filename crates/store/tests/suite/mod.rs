@@ -8,6 +8,7 @@
 
 pub mod cluster;
 pub mod cursors;
+pub mod cutter;
 pub mod idempotency;
 pub mod leases;
 pub mod log;
