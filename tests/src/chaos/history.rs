@@ -123,6 +123,8 @@ pub enum What {
     Saw { session: String, conversation: Conversation, entry: Entry },
     /// Entries came as the answer to a question.
     Fetched { session: String, conversation: Conversation, entries: Vec<Entry> },
+    /// A subscriber on the broker got an entry for the first time.
+    Overheard { conversation: Conversation, entry: Entry },
     /// A session got a 300.
     Delivered { session: String, conversation: Conversation, seq: u64, id: String },
     /// A session ended.

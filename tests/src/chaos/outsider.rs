@@ -1,12 +1,13 @@
 //! An MQTT 3.1.1 client, small enough to know exactly what it was told: it publishes with QoS 1, one
 //! message after the other, and sends again until the broker has confirmed.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -14,12 +15,15 @@ use tokio::sync::watch;
 use super::device::Phase;
 use super::history::{Conversation, What};
 use super::recorder::Recorder;
+use super::session::entry;
 use crate::mqtt::Access;
 
 const CONNACK: u8 = 0x20;
 const PUBLISH_QOS_1: u8 = 0x32;
 const DUP: u8 = 0x08;
 const PUBACK: u8 = 0x40;
+const SUBSCRIBE: u8 = 0x82;
+const SUBACK: u8 = 0x90;
 /// Longer than a broker takes that is there, and shorter than an outage.
 const ANSWER: Duration = Duration::from_secs(2);
 
@@ -87,23 +91,55 @@ impl Outsider {
         Ok(())
     }
 
-    async fn read(&mut self) -> Result<(u8, Vec<u8>)> {
-        let packet = async {
-            let kind = self.stream.read_u8().await?;
-            let (mut length, mut shift) = (0, 0);
-            loop {
-                let byte = self.stream.read_u8().await?;
-                length |= usize::from(byte & 0x7f) << shift;
-                shift += 7;
-                if byte & 0x80 == 0 {
-                    break;
-                }
+    /// Subscribes with QoS 1.
+    ///
+    /// # Errors
+    /// When the broker refuses, or the connection ends.
+    pub async fn subscribe(&mut self, filter: &str) -> Result<()> {
+        let mut body = vec![0, 1];
+        put(&mut body, filter.as_bytes())?;
+        body.push(1);
+        self.stream.write_all(&packet(SUBSCRIBE, &body)?).await?;
+        let (kind, answer) = self.read().await?;
+        ensure!(kind == SUBACK && answer.last() == Some(&1), "not subscribed: {kind:x} {answer:?}");
+        Ok(())
+    }
+
+    /// Waits for the next message, however long, and confirms it; gives its payload.
+    async fn message(&mut self) -> Result<Vec<u8>> {
+        loop {
+            let (kind, mut body) = self.read_packet().await?;
+            if kind >> 4 != 3 {
+                continue;
             }
-            let mut body = vec![0; length];
-            self.stream.read_exact(&mut body).await?;
-            anyhow::Ok((kind, body))
-        };
-        tokio::time::timeout(ANSWER, packet).await.context("the broker says nothing")?
+            let topic = usize::from(u16::from_be_bytes([body[0], body[1]])) + 2;
+            if kind & 0x06 == 0 {
+                return Ok(body.split_off(topic));
+            }
+            let payload = body.split_off(topic + 2);
+            self.stream.write_all(&packet(PUBACK, &body[topic..])?).await?;
+            return Ok(payload);
+        }
+    }
+
+    async fn read(&mut self) -> Result<(u8, Vec<u8>)> {
+        tokio::time::timeout(ANSWER, self.read_packet()).await.context("the broker says nothing")?
+    }
+
+    async fn read_packet(&mut self) -> Result<(u8, Vec<u8>)> {
+        let kind = self.stream.read_u8().await?;
+        let (mut length, mut shift) = (0, 0);
+        loop {
+            let byte = self.stream.read_u8().await?;
+            length |= usize::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).await?;
+        Ok((kind, body))
     }
 }
 
@@ -127,6 +163,19 @@ fn packet(kind: u8, body: &[u8]) -> Result<Vec<u8>> {
     }
     packet.extend(body);
     Ok(packet)
+}
+
+/// Writes down every entry that the servers publish, once each, until its connection ends.
+pub(super) async fn overhear(mut outsider: Outsider, recorder: Recorder) {
+    let mut heard = HashSet::new();
+    while let Ok(payload) = outsider.message().await {
+        let frame: Value = serde_json::from_slice(&payload).unwrap_or_default();
+        // The readings of other outsiders come here too, as they were published.
+        let Ok(entry) = entry(&frame) else { continue };
+        if heard.insert(entry.seq) {
+            recorder.note(What::Overheard { conversation: Conversation::public(), entry });
+        }
+    }
 }
 
 /// Publishes readings in public for as long as people talk, each until the broker has it.

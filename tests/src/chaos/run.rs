@@ -13,7 +13,7 @@ use super::checker;
 use super::device::{Device, Identity, Orders, Phase, Status};
 use super::fault::{Fault, schedule};
 use super::history::{Conversation, DeviceOf, Entry, History, What};
-use super::outsider::publish_readings;
+use super::outsider::{Outsider, overhear, publish_readings};
 use super::recorder::Recorder;
 use super::session::entry;
 use super::stage::{Configuration, Stage};
@@ -119,21 +119,23 @@ impl Run {
         let recorder = Recorder::default();
         let orders = watch::Sender::new(Orders { phase: Phase::Talking, asleep: None });
         let mut tasks = JoinSet::new();
+        let mut witnesses = JoinSet::new();
+        let choice =
+            if self.faults.is_empty() { self.configuration.faults(devices()) } else { self.faults.clone() };
+        let choice: Vec<_> = choice.into_iter().filter(|fault| stage.can(*fault)).collect();
+        let loses = |fault: &Fault| matches!(fault, Fault::KillBroker | Fault::EmptyBroker);
+        // The broker inside the server dies with it.
+        let broker_kept = self.configuration == Configuration::Mosquitto && !choice.iter().any(loses);
+        if broker_kept {
+            let mut witness = Outsider::connect(&stage.access().borrow().clone(), "witness").await?;
+            witness.subscribe("public/msgs").await?;
+            witnesses.spawn(overhear(witness, recorder.clone()));
+        }
         let cast = self.assemble(&stage, &recorder, &orders, &mut tasks).await?;
         for number in 0..OUTSIDERS {
             let (name, seed) = (format!("meter{number}"), self.seed ^ (0x4d << 32) ^ number);
             tasks.spawn(publish_readings(name, seed, stage.access(), recorder.clone(), orders.subscribe()));
         }
-
-        let choice = if self.faults.is_empty() {
-            self.configuration.faults(cast.devices.len())
-        } else {
-            self.faults.clone()
-        };
-        let choice: Vec<_> = choice.into_iter().filter(|fault| stage.can(*fault)).collect();
-        let loses = |fault: &Fault| matches!(fault, Fault::KillBroker | Fault::EmptyBroker);
-        // The broker inside the server dies with it.
-        let broker_kept = self.configuration == Configuration::Mosquitto && !choice.iter().any(loses);
         let end = Instant::now() + self.duration;
         for planned in schedule(self.seed, choice) {
             if Instant::now() + planned.pause >= end {
@@ -158,6 +160,11 @@ impl Run {
                 recorder.note(What::Healed);
                 logs = settle(&stage, &cast, Instant::now()).await?;
             }
+        }
+        let public = logs.get(&Conversation::public()).map_or(0, Vec::len);
+        let overheard = || recorder.count(|what| matches!(what, What::Overheard { .. }));
+        while broker_kept && overheard() < public && healed.elapsed() < OUTSIDE {
+            sleep(LOOK).await;
         }
         orders.send_modify(|orders| orders.phase = Phase::Over);
         while let Some(ended) = tasks.join_next().await {
@@ -210,6 +217,11 @@ impl Run {
         }
         Ok(cast)
     }
+}
+
+/// How many devices all people have.
+fn devices() -> usize {
+    PEOPLE.iter().map(|(_, devices, _)| devices).sum()
 }
 
 fn foreign(logs: &BTreeMap<Conversation, Vec<Entry>>) -> usize {

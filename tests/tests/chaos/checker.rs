@@ -101,7 +101,11 @@ impl Story {
         let from = if foreign { "mqtt:meter".to_owned() } else { user.to_owned() };
         let log = self.history.logs.entry(conversation.clone()).or_default();
         let (seq, time) = (log.len() as u64 + 1, 1000 + number / 3);
-        log.push(Entry { seq, id: id.clone(), from: from.clone(), time, text: text.clone() });
+        let entry = Entry { seq, id: id.clone(), from: from.clone(), time, text: text.clone() };
+        log.push(entry.clone());
+        if !conversation.is_private() {
+            self.note(What::Overheard { conversation: conversation.clone(), entry });
+        }
         if foreign {
             self.note(What::Published { from: from.clone(), id: id.clone(), conversation, text });
             return self.note(What::Taken { from, id });
@@ -224,6 +228,16 @@ const BREAKS: &[(&str, u8, Breaks)] = &[
     ("the broker took a message that is not in the log", 1, |history, _| {
         let (from, id) = ("mqtt:meter".to_owned(), "never taken in".to_owned());
         history.records.push(Record { at: 5, what: What::Taken { from, id } });
+    }),
+    ("an entry was never published on the broker", 1, |history, rng| {
+        let place = some(history, rng, |what| matches!(what, What::Overheard { .. }));
+        history.records.remove(place);
+    }),
+    ("another entry than that of the log was published", 2, |history, rng| {
+        let place = some(history, rng, |what| matches!(what, What::Overheard { .. }));
+        if let What::Overheard { entry, .. } = &mut history.records[place].what {
+            entry.id.push('x');
+        }
     }),
     ("a log has a hole", 2, |history, rng| {
         let log = public_log(history);

@@ -1,6 +1,6 @@
 //! Whether a history keeps what is promised. A pure function over histories: no clock, no network.
 //!
-//! 1. Every acknowledged message is in the log, and reaches every member that stays or returns.
+//! 1. Every acknowledged message is in the log, and reaches every member that stays or returns, and the broker.
 //! 2. There is one gap-free order for each conversation, and each client sees it in that order.
 //! 3. There is one entry for each sender and id, and one answer.
 //! 4. Nobody sees what they may not.

@@ -9,6 +9,7 @@ use crate::chaos::history::{Conversation, History, What};
 const SETTLED: u64 = 10_000;
 
 pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
+    check_outside(history, found);
     let healed = history.records.iter().rfind(|record| record.what == What::Healed).map(|record| record.at);
     let Some(healed) = healed else {
         found.push(Violation::new(7, &[&"healed"], "the faults never ended".to_owned()));
@@ -32,6 +33,27 @@ pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
                 found.push(Violation::new(7, &[&device.device], what));
             }
         }
+    }
+}
+
+/// What the broker's subscribers got is the log: where the broker kept everything, all of it.
+fn check_outside(history: &History, found: &mut Vec<Violation>) {
+    let public = Conversation::public();
+    let log = history.logs.get(&public).map_or(&[][..], Vec::as_slice);
+    let mut heard = HashSet::new();
+    for record in &history.records {
+        let What::Overheard { conversation, entry } = &record.what else { continue };
+        heard.insert(entry.seq);
+        let place = usize::try_from(entry.seq).ok().and_then(|seq| log.get(seq.checked_sub(1)?));
+        if place != Some(entry) || *conversation != public {
+            let what = format!("{entry:?} was published in {conversation}, and is not in its log");
+            found.push(Violation::new(2, &[&entry.id], what));
+        }
+    }
+    let missing = log.iter().filter(|entry| !heard.contains(&entry.seq));
+    for entry in missing.filter(|_| history.broker_kept) {
+        let what = format!("{} of {public}, {}, was never published", entry.seq, entry.id);
+        found.push(Violation::new(1, &[&entry.id], what));
     }
 }
 
