@@ -61,7 +61,7 @@ test-contract: test-tools ## The client protocol against the real server (docs/p
 
 test-integration: test-tools ## The real server with both brokers, crashes, stops and wrong settings
 	$(BUILD_SERVER)
-	$(RUN_TESTS) --test integration
+	$(RUN_TESTS) --test integration --test cluster
 
 test-e2e: test-tools ## The page in real browsers
 	$(BUILD_SERVER)

@@ -1,0 +1,157 @@
+//! Two nodes on one PostgreSQL and one Mosquitto: for their users, one server.
+
+#[allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "the store's tests have it too"
+)]
+#[path = "../../crates/store/tests/suite/cluster.rs"]
+mod postgres;
+
+use anyhow::Result;
+use futures::future::try_join;
+use mqttchat_e2e::mqtt::Subscriber;
+use mqttchat_e2e::{App, Mosquitto, User, eventually};
+use postgres::Cluster;
+use serde_json::json;
+
+/// Everything that two nodes share, and the nodes.
+struct Nodes {
+    one: App,
+    two: App,
+    broker: Mosquitto,
+    _database: Cluster,
+}
+
+impl Nodes {
+    async fn start() -> Result<Self> {
+        let (database, broker) = (Cluster::start(), Mosquitto::start().await?);
+        let url = database.database("chat");
+        let node = || App::builder().no_rate_limit().args(["--database", &url]).broker(&broker.url()).start();
+        let (one, two) = try_join(node(), node()).await?;
+        Ok(Self { one, two, broker, _database: database })
+    }
+}
+
+/// The public messages that somebody has seen, in the order in which they came.
+fn public(user: &User) -> Vec<(u64, String)> {
+    let seen = user.seen();
+    let entries = seen.iter().filter(|frame| frame["type"] == "msg" && frame["dest"] == "public");
+    entries
+        .map(|frame| {
+            (frame["seq"].as_u64().unwrap_or(0), frame["data"]["text"].as_str().unwrap_or("").to_owned())
+        })
+        .collect()
+}
+
+fn is_gapless(entries: &[(u64, String)]) -> bool {
+    entries.windows(2).all(|pair| pair[1].0 == pair[0].0 + 1)
+}
+
+#[tokio::test]
+async fn people_on_two_nodes_are_in_one_room() -> Result<()> {
+    let nodes = Nodes::start().await?;
+    let mut ann = nodes.one.member("Ann").await?;
+    let mut bob = nodes.two.user("Bob").await?;
+    eventually("Bob sees Ann", async || {
+        let joined = bob.join("public").await?;
+        Ok((joined["online"] == 2).then_some(()))
+    })
+    .await?;
+    ann.expect_where("Bob's coming", |frame| {
+        frame["type"] == "presence" && frame["data"]["joined"].to_string().contains(r#""id":"bob""#)
+    })
+    .await?;
+    for round in 0..40 {
+        let (one, two) = (format!("ann {round}"), format!("bob {round}"));
+        try_join(ann.say("public", &one), bob.say("public", &two)).await?;
+    }
+    let last = ann.say("public", "that was all").await?;
+    for user in [&ann, &bob] {
+        user.expect_text("that was all").await?;
+    }
+    let (of_ann, of_bob) = (public(&ann), public(&bob));
+    assert_eq!(of_ann, of_bob, "everybody sees the same order");
+    assert!(is_gapless(&of_ann) && of_ann.last().map(|entry| entry.0) == Some(last.seq));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_private_message_and_its_receipt_cross_between_nodes() -> Result<()> {
+    let nodes = Nodes::start().await?;
+    let mut ann = nodes.one.user("Ann").await?;
+    let mut bob = nodes.two.user("Bob").await?;
+    let sent = ann.say("private/bob", "across").await?;
+    let seen = bob.expect_text("across").await?;
+    assert_eq!(
+        (&seen["from"], &seen["dest"], seen["seq"].as_u64()),
+        (&json!("ann"), &json!("private/bob"), Some(sent.seq))
+    );
+    bob.send(&json!({"type": 200, "data": seen["id"]})).await?;
+    let told = ann.expect(300).await?;
+    assert_eq!(
+        (&told["by"], &told["data"], &told["dest"]),
+        (&json!("bob"), &seen["id"], &json!("private/bob"))
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_same_id_on_two_nodes_at_once_is_stored_once() -> Result<()> {
+    let nodes = Nodes::start().await?;
+    let mut ann = nodes.one.user("Ann").await?;
+    let mut again = ann.resume(nodes.two.address(), &[]).await?;
+    for round in 0..30 {
+        let (id, data) = (format!("m{round}"), json!({"text": round.to_string()}));
+        let (first, second) =
+            try_join(ann.send_message(&id, "public", &data), again.send_message(&id, "public", &data))
+                .await?;
+        assert_eq!((first.seq, first.time), (second.seq, second.time));
+    }
+    assert_eq!(ann.whole_history("public").await?.len(), 30);
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_the_broker_nodes_still_hear_of_each_other() -> Result<()> {
+    let mut nodes = Nodes::start().await?;
+    let mut ann = nodes.one.member("Ann").await?;
+    let bob = nodes.two.member("Bob").await?;
+    nodes.broker.kill().await?;
+    ann.say("public", "is anybody there?").await?;
+    bob.expect_text("is anybody there?").await?;
+    ann.say("private/bob", "and in private?").await?;
+    bob.expect_text("and in private?").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_was_on_a_killed_node_goes_on_at_the_other() -> Result<()> {
+    let mut nodes = Nodes::start().await?;
+    let mut ann = nodes.one.member("Ann").await?;
+    let mut bob = nodes.two.member("Bob").await?;
+    for round in 0..20 {
+        ann.say("public", &format!("before {round}")).await?;
+    }
+    bob.expect_text("before 19").await?;
+    nodes.broker.kill().await?;
+    let left = ann.say("public", "the broker never heard this").await?;
+    nodes.one.kill().await?;
+    for round in 0..20 {
+        bob.say("public", &format!("meanwhile {round}")).await?;
+    }
+    let ann = ann.resume(nodes.two.address(), &[("public", left.seq)]).await?;
+    ann.expect_text("meanwhile 19").await?;
+    let entries = public(&ann);
+    assert_eq!(entries.first().map(|entry| entry.0), Some(left.seq + 1));
+    assert!(entries.len() == 20 && is_gapless(&entries), "{entries:?}");
+
+    // What the dead node could not publish, its successor does.
+    nodes.broker.start_again().await?;
+    let outsider = Subscriber::start(&nodes.broker, "public/#").await?;
+    let published = outsider.expect_text("the broker never heard this").await?.json()?;
+    assert_eq!(published["seq"].as_u64(), Some(left.seq));
+    Ok(())
+}
