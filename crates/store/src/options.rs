@@ -42,9 +42,11 @@ impl StoreOptions {
     /// - `synchronous_commit` and `fsync` must be on, the encoding UTF8; else opening is refused.
     /// - Without a [`StoreOptions::clock`], the time is the database's, so that nodes whose clocks differ agree.
     /// - The connection is not encrypted: `sslmode=require` is refused. Use a private network, a tunnel, or a socket.
-    /// - A database restored from a dump is noticed ([`crate::Store::log_id`]). After restoring a physical backup to an
-    ///   earlier time, or failing over to a replica that had not got everything, nothing can tell: before the
-    ///   nodes start again, say `UPDATE mqttchat.meta SET value = gen_random_uuid() WHERE key = 'log'`.
+    /// - A database restored from a dump is noticed ([`crate::Store::log_id`]). So is, by the nodes that run, one that has
+    ///   lost what they saw committed: a replica that had not got everything, an earlier state. Where no node ran
+    ///   meanwhile nothing can tell: before they start again, say
+    ///   `UPDATE mqttchat.meta SET value = gen_random_uuid() WHERE key = 'log'`.
+    /// - A pooler in between has to keep a connection to one session (`PgBouncer`: `pool_mode = session`).
     pub fn postgres(url: impl AsRef<str>) -> Self {
         Self { place: Place::Postgres(url.as_ref().into()), clock: None }
     }

@@ -418,3 +418,27 @@ async fn cut_before_and_after_the_commit() {
     }
     assert_eq!(log_of(&store, &conversation).await.len(), 4);
 }
+
+/// A fail-over to a replica that had not got everything: numbers that clients have seen must not be given again.
+#[tokio::test]
+async fn a_database_that_has_lost_entries_is_another_log() {
+    let cluster = Cluster::start();
+    let address = cluster.database("chat");
+    let store = open(&address).await;
+    for n in 0..100 {
+        say(&store, "ann", &n.to_string()).await;
+    }
+    cluster.sql(
+        "chat",
+        "DELETE FROM mqttchat.entries WHERE seq > 40;
+         UPDATE mqttchat.conversations SET head = 40, position = 40 WHERE key = 'public';
+         SELECT setval('mqttchat.positions', 40);
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'mqttchat'",
+    );
+    let refused = store.append(msg("ann", &Conversation::Public, "next", "x")).await;
+    assert!(matches!(refused, Err(AppendError::Unavailable(said)) if said.contains("restart")));
+    assert!(matches!(store.health(), Health::Failing(_)));
+    let again = open(&address).await;
+    assert_ne!(again.log_id(), store.log_id());
+    assert_eq!(say(&again, "ann", "next").await.entry.seq, 41);
+}

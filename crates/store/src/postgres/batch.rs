@@ -99,6 +99,8 @@ pub(super) struct Committed {
     pub(super) verdicts: Vec<Verdict>,
     /// Whether anything was written.
     pub(super) changed: bool,
+    /// The newest position that was given.
+    pub(super) newest: Option<i64>,
 }
 
 /// Why a batch isn't committed, as far as is known.
@@ -138,7 +140,7 @@ pub(super) async fn commit(
     let probe = writes.iter().any(|write| matches!(write, Write::Probe));
     let rows = Rows::of(&plan, writes);
     let changed = probe || !rows.is_empty();
-    let committed = Committed { verdicts, changed };
+    let committed = Committed { verdicts, changed, newest: rows.positions.last().copied() };
     let witness = Witness {
         transaction,
         entry: rows

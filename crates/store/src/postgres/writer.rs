@@ -55,6 +55,7 @@ impl Writer {
                 clock,
                 names: Names::default(),
                 session: None,
+                newest: 0,
                 back_off: BACK_OFF.0,
                 away: None,
             },
@@ -104,6 +105,8 @@ struct State {
     names: Names,
     session: Option<Session>,
     back_off: Duration,
+    /// The newest position that was committed.
+    newest: i64,
     /// Until when connecting is not tried again, and why.
     away: Option<(Instant, String)>,
 }
@@ -157,7 +160,8 @@ impl State {
         let started = Instant::now();
         let given = self.clock.as_ref().map(|clock| signed(clock.now()));
         match self.try_often(writes, node, given).await {
-            Ok(Committed { verdicts, changed }) => {
+            Ok(Committed { verdicts, changed, newest }) => {
+                self.newest = newest.map_or(self.newest, |newest| self.newest.max(newest));
                 metrics::histogram!("mqttchat_store_commit_seconds").record(started.elapsed());
                 metrics::histogram!("mqttchat_store_commit_entries").record(count(writes.len()));
                 if changed {
@@ -260,11 +264,33 @@ impl State {
 
     async fn try_connect(&self) -> Result<Session, Fault> {
         let session = self.database.connect(&tokio::runtime::Handle::current()).await?;
+        self.look_for_losses(&session).await?;
         session.run(batch::SET_UP).await?;
         for sql in batch::STATEMENTS {
             session.prepared(sql).await?;
         }
         Ok(session)
+    }
+
+    /// A database that has given fewer positions than we have seen committed is one from before that: an earlier state
+    /// that was restored, or a replica that had not got everything. Its numbers would be given a second time, so
+    /// its log is another one from here on, and all nodes have to start again to say so.
+    async fn look_for_losses(&self, session: &Session) -> Result<(), Fault> {
+        let rows = session.query("SELECT last_value FROM positions", &[]).await?;
+        if rows.first().is_none_or(|row| row.get::<_, i64>(0) >= self.newest) {
+            return Ok(());
+        }
+        tracing::error!(
+            "the database has lost entries that were committed: clients will read their history anew"
+        );
+        let log_id = self.database.log_id.get().map(AsRef::as_ref).unwrap_or_default();
+        session
+            .query(
+                "UPDATE meta SET value = gen_random_uuid()::text WHERE key = 'log' AND value = $1",
+                &[&log_id],
+            )
+            .await?;
+        Err(Fault::Replaced)
     }
 
     /// Forgets the connection, and what may be otherwise where the next one leads.
