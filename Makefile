@@ -72,7 +72,7 @@ test-system test-ui-acceptance test-functional: test-e2e ## The same as test-e2e
 # One run at a time, with what it says. CHAOS_SECONDS for more, CHAOS_SEED to replay, CHAOS_ONLY for one run.
 test-chaos: test-tools ## People who talk while everything breaks, two minutes of it (CHAOS_SECONDS=… CHAOS_SEED=…)
 	$(BUILD_SERVER)
-	$(CARGO) test --workspace --locked --test chaos -- --test-threads=1 --nocapture
+	$(CARGO) test --workspace --locked --test chaos -- --test-threads=1
 
 # What later versions of Node have by themselves.
 NODE_18 := --experimental-global-customevent --experimental-global-webcrypto

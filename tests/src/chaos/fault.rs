@@ -36,6 +36,10 @@ pub enum Fault {
     SlowReader(usize),
     /// Everybody is cut off and comes back at once, and many others with them.
     Storm,
+    /// The database ends without a goodbye, and is started again.
+    KillDatabase,
+    /// The database is stopped in the orderly way, and started again.
+    StopDatabase,
     /// The disk of the servers' data is full.
     FullDisk,
     /// The servers' clock is set so many seconds from the right time; it stays so.

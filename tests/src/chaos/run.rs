@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -16,7 +17,7 @@ use super::history::{Conversation, DeviceOf, Entry, History, What};
 use super::outsider::{Outsider, overhear, publish_readings};
 use super::recorder::Recorder;
 use super::session::entry;
-use super::stage::{Configuration, Stage};
+use super::stage::{Configuration, Database, Stage};
 
 /// How long after the last fault everybody may need.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -51,6 +52,8 @@ pub struct Run {
     pub duration: Duration,
     /// What breaks; all that can where it is empty.
     pub faults: Vec<Fault>,
+    /// The database of [`Configuration::Nodes`].
+    pub database: Option<Arc<dyn Database>>,
 }
 
 /// What a good run did.
@@ -115,7 +118,7 @@ impl Run {
     }
 
     async fn play(&self) -> Result<(History, u128)> {
-        let mut stage = Stage::start(self.configuration).await?;
+        let mut stage = Stage::start(self.configuration, self.database.clone()).await?;
         let recorder = Recorder::default();
         let orders = watch::Sender::new(Orders { phase: Phase::Talking, asleep: None });
         let mut tasks = JoinSet::new();
@@ -125,7 +128,8 @@ impl Run {
         let choice: Vec<_> = choice.into_iter().filter(|fault| stage.can(*fault)).collect();
         let loses = |fault: &Fault| matches!(fault, Fault::KillBroker | Fault::EmptyBroker);
         // The broker inside the server dies with it.
-        let broker_kept = self.configuration == Configuration::Mosquitto && !choice.iter().any(loses);
+        let broker_kept = matches!(self.configuration, Configuration::Mosquitto | Configuration::Nodes(_))
+            && !choice.iter().any(loses);
         if broker_kept {
             let mut witness = Outsider::connect(&stage.access().borrow().clone(), "witness").await?;
             witness.subscribe("public/msgs").await?;
@@ -219,9 +223,15 @@ impl Run {
     }
 }
 
-/// How many devices all people have.
-fn devices() -> usize {
-    PEOPLE.iter().map(|(_, devices, _)| devices).sum()
+/// How many devices all people have together.
+#[must_use]
+pub const fn devices() -> usize {
+    let (mut count, mut place) = (0, 0);
+    while place < PEOPLE.len() {
+        count += PEOPLE[place].1;
+        place += 1;
+    }
+    count
 }
 
 fn foreign(logs: &BTreeMap<Conversation, Vec<Entry>>) -> usize {

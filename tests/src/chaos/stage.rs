@@ -1,12 +1,15 @@
 //! What a run plays on: the servers, the broker, and the proxies before them.
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures::future::join_all;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::clock::Clock;
@@ -34,6 +37,18 @@ pub enum Configuration {
     Mosquitto,
     /// As [`Configuration::Embedded`], on a disk that can be full and with a clock that can be set.
     Machine,
+    /// So many servers on one PostgreSQL and one Mosquitto.
+    Nodes(usize),
+}
+
+/// A PostgreSQL that can be ended and started again. What it has committed, it keeps.
+pub trait Database: fmt::Debug + Send + Sync {
+    /// Where it is, as `--database` takes it.
+    fn url(&self) -> String;
+    /// Ends it: without a goodbye, or in the orderly way.
+    fn end(&self, orderly: bool);
+    /// Starts it again.
+    fn start_again(&self);
 }
 
 impl Configuration {
@@ -44,6 +59,7 @@ impl Configuration {
             Self::Embedded => "embedded",
             Self::Mosquitto => "mosquitto",
             Self::Machine => "machine",
+            Self::Nodes(_) => "nodes",
         }
     }
 
@@ -53,11 +69,12 @@ impl Configuration {
         if self == Self::Machine {
             return Self::faults_of_machine();
         }
-        let mut faults = vec![
+        let servers = if let Self::Nodes(servers) = self { servers } else { 1 };
+        let each =
+            |server| [Fault::KillServer(server), Fault::StopServer(server), Fault::FreezeServer(server)];
+        let mut faults: Vec<_> = (0..servers).flat_map(each).collect();
+        faults.extend([
             Fault::KillServer(0),
-            Fault::KillServer(0),
-            Fault::StopServer(0),
-            Fault::FreezeServer(0),
             Fault::CutClients(1),
             Fault::CutClients(3),
             Fault::DelayClients(2),
@@ -65,8 +82,11 @@ impl Configuration {
             Fault::SlowReader(0),
             Fault::SlowReader(devices - 1),
             Fault::Storm,
-        ];
-        if self == Self::Mosquitto {
+        ]);
+        if servers > 1 {
+            faults.extend([Fault::KillDatabase, Fault::StopDatabase]);
+        }
+        if matches!(self, Self::Mosquitto | Self::Nodes(_)) {
             faults.extend([
                 Fault::KillBroker,
                 Fault::EmptyBroker,
@@ -102,6 +122,7 @@ pub struct Stage {
     doors: Vec<Proxy>,
     link: Option<Proxy>,
     access: watch::Sender<Access>,
+    database: Option<Arc<dyn Database>>,
     clock: Option<Clock>,
     _devices_port: Port,
 }
@@ -111,48 +132,50 @@ impl Stage {
     ///
     /// # Errors
     /// When a program does not start.
-    pub async fn start(configuration: Configuration) -> Result<Self> {
+    pub async fn start(configuration: Configuration, database: Option<Arc<dyn Database>>) -> Result<Self> {
         let devices_port = Port::reserve()?;
-        let mut options = App::builder().no_rate_limit().keeps_port()?;
         let clock = if configuration == Configuration::Machine { Clock::new()? } else { None };
-        for (name, value) in clock.iter().flat_map(Clock::variables) {
-            options = options.variable(name, &value);
+        let (mut broker, mut link) = (None, None);
+        if matches!(configuration, Configuration::Mosquitto | Configuration::Nodes(_)) {
+            let mosquitto = Mosquitto::start().await?;
+            link = Some(Proxy::start(mosquitto.address()).await?);
+            broker = Some(mosquitto);
         }
-        let (options, broker, link) = match configuration {
-            Configuration::Embedded | Configuration::Machine => {
+        let count = if let Configuration::Nodes(count) = configuration { count } else { 1 };
+        let mut servers = Vec::new();
+        for _ in 0..count {
+            let mut options = App::builder().no_rate_limit().keeps_port()?;
+            for (name, value) in clock.iter().flat_map(Clock::variables) {
+                options = options.variable(name, &value);
+            }
+            if let Some(database) = &database {
+                options = options.args(["--database", &database.url()]);
+            }
+            options = if let (Some(broker), Some(link)) = (&broker, &link) {
+                options
+                    .broker(&broker.url().replace(&broker.address().to_string(), &link.address().to_string()))
+            } else {
                 let address = SocketAddr::from((Ipv4Addr::LOCALHOST, devices_port.number()));
-                (options.args(["--broker-listen", &address.to_string()]), None, None)
-            }
-            Configuration::Mosquitto => {
-                let broker = Mosquitto::start().await?;
-                let link = Proxy::start(broker.address()).await?;
-                let url = broker.url().replace(&broker.address().to_string(), &link.address().to_string());
-                (options.broker(&url), Some(broker), Some(link))
-            }
-        };
-        let mut server = options.start().await?;
+                options.args(["--broker-listen", &address.to_string()])
+            };
+            servers.push(options.start().await?);
+        }
         let mut disk = None;
         if configuration == Configuration::Machine {
-            server.stop().await?;
-            disk = Disk::mount(&server.data())?;
-            server.start_again().await?;
+            servers[0].stop().await?;
+            disk = Disk::mount(&servers[0].data())?;
+            servers[0].start_again().await?;
         }
         let access = match &broker {
             Some(broker) => Access::from(broker),
-            None => Access::of_devices(&server).await?,
+            None => Access::of_devices(&servers[0]).await?,
         };
-        let doors = vec![Proxy::start(server.address()).await?];
+        let mut doors = Vec::new();
+        for server in &servers {
+            doors.push(Proxy::start(server.address()).await?);
+        }
         let access = watch::Sender::new(access);
-        Ok(Self {
-            servers: vec![server],
-            broker,
-            doors,
-            link,
-            access,
-            disk,
-            clock,
-            _devices_port: devices_port,
-        })
+        Ok(Self { disk, servers, broker, doors, link, access, database, clock, _devices_port: devices_port })
     }
 
     /// Whether this can break here: not everywhere may be mounted, and is libfaketime.
@@ -161,6 +184,7 @@ impl Stage {
         match fault {
             Fault::FullDisk => self.disk.is_some(),
             Fault::StepClock(_) => self.clock.is_some(),
+            Fault::KillDatabase | Fault::StopDatabase => self.database.is_some(),
             _ => true,
         }
     }
@@ -236,6 +260,13 @@ impl Stage {
                 orders.send_modify(|orders| orders.asleep = None);
             }
             Fault::Storm => self.storm().await,
+            Fault::KillDatabase | Fault::StopDatabase => {
+                let database = self.database.clone().context("no database of its own")?;
+                let ended = database.clone();
+                spawn_blocking(move || ended.end(fault == Fault::StopDatabase)).await?;
+                sleep(hold).await;
+                spawn_blocking(move || database.start_again()).await?;
+            }
             Fault::FullDisk => {
                 let disk = self.disk.as_ref().context("no disk of its own")?;
                 disk.fill()?;

@@ -6,5 +6,14 @@ mod clock;
 mod disk;
 mod fsync;
 mod garbage;
+#[allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "the store's tests have it too"
+)]
+#[path = "../../../crates/store/tests/suite/cluster.rs"]
+mod postgres;
 mod runs;
 mod stuck;
