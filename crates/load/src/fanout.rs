@@ -95,12 +95,20 @@ impl Fanout {
             text: "x".repeat(self.size),
             qos: self.qos,
         };
-        let mut groups = vec![Group::join(lab.target.clone(), lab.process, load.clone()).await?];
+        let mut groups = Vec::new();
+        let mut first = Group::join(lab.target.clone(), lab.process, load.clone()).await?;
         let mosquitto =
             if self.mosquitto || self.mosquitto_tcp { Some(Mosquitto::start().await?) } else { None };
         if let Some((target, process)) = self.peer(mosquitto.as_ref())? {
-            groups.push(Group::join(target, process, load).await?);
+            let second = tokio::select! {
+                joined = Group::join(target, process, load) => joined?,
+                ended = first.rest() => match ended {
+                    Err(error) => return Err(error),
+                },
+            };
+            groups.push(second);
         }
+        groups.insert(0, first);
         let mut rounds: Vec<Vec<Round>> = groups.iter().map(|_| Vec::new()).collect();
         for round in 0..=self.rounds {
             // First one, then the other, then the other way round: what drifts hits both alike.
@@ -145,7 +153,7 @@ async fn turn(groups: &mut [Group], side: usize) -> Result<Round> {
         ([active, other], 0) | ([other, active], _) => tokio::select! {
             done = active.round() => done,
             ended = other.rest() => match ended {
-                Err(error) => Err(error.context(format!("{} while it was not its turn", other.target))),
+                Err(error) => Err(error),
             },
         },
         _ => bail!("two sides are compared at most"),

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::check::Faults;
-use crate::client::Client;
+use crate::client::{Client, Who};
 use crate::hearing::Hearing;
 use crate::lab::Crew;
 use crate::latency::Summary;
@@ -22,6 +23,8 @@ use crate::target::{Speech, Target};
 const PATIENCE: Duration = Duration::from_secs(15);
 /// What a server still does after the last delivery belongs to the round's cost.
 const AFTERWARDS: Duration = Duration::from_millis(300);
+/// How many receivers sign in at a time.
+const AT_A_TIME: usize = 32;
 
 /// How each round is.
 #[derive(Clone, Debug)]
@@ -60,19 +63,49 @@ pub(crate) struct Group {
     _listening: JoinSet<()>,
 }
 
+/// Signs in, says so, and listens for good.
+async fn receive(
+    target: Target,
+    who: Who,
+    qos: u8,
+    hearing: Rc<Hearing>,
+    gate: Rc<Semaphore>,
+    seated: mpsc::Sender<Result<()>>,
+) {
+    let Ok(permit) = gate.acquire().await else { return };
+    let entered = async {
+        let mut client = Client::open(&target, &who, hearing.crew.run, |_| {}).await?;
+        let seat = hearing.seat(client.join(qos, |_| {}).await?);
+        Ok((client, seat))
+    };
+    let (said, client) = match entered.await {
+        Ok(client) => (Ok(()), Some(client)),
+        Err(error) => (Err(error), None),
+    };
+    drop(permit);
+    if seated.send(said).await.is_ok()
+        && let Some((client, seat)) = client
+    {
+        hearing.listen(client, seat).await;
+    }
+}
+
 impl Group {
     pub(crate) async fn join(target: Target, process: Option<Process>, load: Load) -> Result<Self> {
         let crew = Crew::new();
         let hearing = Rc::new(Hearing::new(crew, target.speech == Speech::Chat)?);
+        let gate = Rc::new(Semaphore::new(AT_A_TIME));
+        let (seated, mut seats) = mpsc::channel(AT_A_TIME);
         let mut listening = JoinSet::new();
         for number in 0..load.receivers {
             let who = crew.member_of_many(number + 1, load.receivers, &target);
-            let opened = Client::open(&target, &who, crew.run, |_| {}).await;
-            let mut client =
-                opened.with_context(|| format!("receiver {number} can't sign in at {target}"))?;
-            let seat = hearing.seat(client.join(load.qos, |_| {}).await?);
-            let hearing = hearing.clone();
-            listening.spawn_local(async move { hearing.listen(client, seat).await });
+            let receiver =
+                receive(target.clone(), who, load.qos, hearing.clone(), gate.clone(), seated.clone());
+            listening.spawn_local(receiver);
+        }
+        for number in 0..load.receivers {
+            let seat: Result<()> = seats.recv().await.context("the receivers are gone")?;
+            seat.with_context(|| format!("receiver {number} can't sign in at {target}"))?;
         }
         // The sender does not join: only what is delivered to the receivers counts.
         let sender = Client::open(&target, &crew.member(0), crew.run, |_| {}).await?;
@@ -81,6 +114,11 @@ impl Group {
 
     /// Sends the round's messages and waits until all receivers have them.
     pub(crate) async fn round(&mut self) -> Result<Round> {
+        let measured = self.measure().await;
+        measured.with_context(|| format!("the round at {} failed", self.target))
+    }
+
+    async fn measure(&mut self) -> Result<Round> {
         self.hearing.forget_times();
         let cpu = |process: Option<Process>| process.and_then(|process| process.cpu().ok());
         let (server, own) = (cpu(self.process), cpu(Some(Process::own())));
@@ -138,7 +176,8 @@ impl Group {
     /// Keeps the sender's connection alive while others have their round. Cancel safe.
     pub(crate) async fn rest(&mut self) -> Result<Infallible> {
         loop {
-            self.sender.turn(|_| {}).await?;
+            let turned = self.sender.turn(|_| {}).await;
+            turned.with_context(|| format!("{} failed while it was not its turn", self.target))?;
         }
     }
 
