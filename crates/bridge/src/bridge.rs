@@ -130,10 +130,11 @@ impl Bridge {
     /// Dropped before it ends, the client simply seems to be gone.
     pub async fn serve<T: Transport>(&self, mut transport: T, peer: Peer) {
         let hub = &self.hub;
-        let (mut session, present) = match greet(hub, &mut transport).await {
+        // Opening and goodbye are boxed: a session that is open doesn't hold room for them.
+        let (mut session, present) = match Box::pin(greet(hub, &mut transport)).await {
             Ok(opened) => opened,
             Err(Ended::Gone) => return,
-            Err(Ended::Close((code, reason))) => return transport.close(code, reason).await,
+            Err(Ended::Close((code, reason))) => return Box::pin(transport.close(code, reason)).await,
         };
         let handle = session.handle.clone();
         tracing::debug!(session = handle.id, user = %handle.user, peer = %peer.addr, "session opened");
@@ -148,7 +149,7 @@ impl Bridge {
         drop(present);
         tracing::debug!(session = handle.id, code = close.map(|close| close.0), "session ended");
         if let Some((code, reason)) = close {
-            transport.close(code, reason).await;
+            Box::pin(transport.close(code, reason)).await;
         }
     }
 

@@ -11,7 +11,7 @@ use crate::link::{Connection, Dial, Link, Listener};
 use crate::mail::Handle;
 
 /// Publishes of one session that may wait for their PUBACK; with more, the node publishes them.
-const INFLIGHT: u16 = 32;
+const INFLIGHT: u16 = 16;
 
 /// A session is seldom alone on its host: its silence is noticed elsewhere.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);

@@ -371,5 +371,7 @@ fn open(dial: &Dial) -> (AsyncClient, EventLoop) {
     }
     let (client, mut events) = AsyncClient::new(options, dial.queue);
     events.network_options.set_tcp_nodelay(true);
+    // rumqttc makes room for 100 events, of which there are seldom two: 9 KB for each session.
+    events.state.events = VecDeque::new();
     (client, events)
 }

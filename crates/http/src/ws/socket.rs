@@ -75,7 +75,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Self {
             socket,
             decoder: Decoder::new(limits),
-            pending: BytesMut::from(early),
+            // Even empty it may hold on to the whole buffer that the request was read into.
+            pending: if early.is_empty() { BytesMut::new() } else { BytesMut::from(early) },
             writer: Writer::new(),
             heard: Instant::now(),
             drained: false,
