@@ -137,7 +137,7 @@ impl Bridge {
             Err(Ended::Close((code, reason))) => return Box::pin(transport.close(code, reason)).await,
         };
         let handle = session.handle.clone();
-        tracing::debug!(session = handle.id, user = %handle.user, peer = %peer.addr, "session opened");
+        tracing::debug!(session = handle.id, user = %handle.who.user, peer = %peer.addr, "session opened");
         let close = session.talk(&mut transport).await;
         if let Some((code, _)) = close
             && code != 4413
@@ -190,7 +190,7 @@ impl Bridge {
         }
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
         let offline: Vec<_> =
-            sessions.iter().map(|session| (session.user.clone(), session.left_at())).collect();
+            sessions.iter().map(|session| (session.who.user.clone(), session.left_at())).collect();
         let lease = format!("node/{}", hub.node);
         let stored = async {
             hub.store.set_presence(&hub.node, &[], &offline).await?;

@@ -59,7 +59,7 @@ impl Hub {
     pub(crate) fn start_link(self: &Arc<Self>, handle: &Arc<Handle>) {
         let (hub, link) = (self.clone(), handle.link.clone());
         let listener = SessionListener { hub: Arc::downgrade(self), handle: Arc::downgrade(handle) };
-        let (user, session) = (handle.user.clone(), handle.id.clone());
+        let (user, session) = (handle.who.user.clone(), handle.id.clone());
         let mut slot: Option<Slot> = None;
         tokio::spawn(async move {
             let gate = hub.clone();
@@ -105,7 +105,7 @@ impl Hub {
 
     /// Publishes a session's user as online or offline, retained.
     pub(crate) fn publish_status(&self, handle: &Handle, state: PersonState) {
-        let (topic, payload) = self.status(&handle.user, &handle.id, state, now_ms());
+        let (topic, payload) = self.status(&handle.who.user, &handle.id, state, now_ms());
         self.link_of(handle).publish_state(topic, payload.to_vec(), true);
     }
 

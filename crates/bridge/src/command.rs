@@ -11,12 +11,12 @@ use mqttchat_protocol::{
 use mqttchat_store::{NewEntry, StoreError};
 use serde_json::{Map, Value};
 
+use crate::caller::Caller;
 use crate::cursor::Cursor;
 use crate::deliver::{Origin, unavailable};
 use crate::history::history;
 use crate::hub::Hub;
 use crate::join::join;
-use crate::mail::Handle;
 use crate::receipts::{read, received};
 use crate::session::{Session, too_large};
 use crate::whois::{conversations, roster};
@@ -73,6 +73,17 @@ pub(crate) fn command(session: &mut Session, frame: ClientFrame) -> Result<Optio
     // The parser has seen to it that these are there.
     let dest = re.dest.clone().unwrap_or(Dest::Public);
     let running = match command {
+        // The store keeps no such entries yet.
+        Command::Edit { .. }
+        | Command::Delete(_)
+        | Command::React { .. }
+        | Command::Search { .. }
+        | Command::Rooms
+        | Command::Room(_) => {
+            return Err(
+                re.refused(Refusal::new(ErrorCode::UnknownType, "this server doesn't know this type"))
+            );
+        }
         Command::Ping => {
             session.answer(ServerFrame::Pong { re: re.id.as_ref() }.to_frame());
             return Ok(None);
@@ -87,7 +98,7 @@ pub(crate) fn command(session: &mut Session, frame: ClientFrame) -> Result<Optio
         Command::Typing(typing) => return typing_changed(session, re, &dest, typing).map(|()| None),
         Command::Leave => return leave(session, re, &dest).map(|()| None),
         Command::Join { history } => {
-            let conversation = dest.seen_by(&handle.party);
+            let conversation = dest.seen_by(&handle.who.party);
             // Its answer says where the conversation stands, so nothing of it may overtake the answer.
             let at = session.cursor(&conversation).map(|cursor| {
                 cursor.paused = true;
@@ -97,20 +108,20 @@ pub(crate) fn command(session: &mut Session, frame: ClientFrame) -> Result<Optio
             answered(re.clone(), async move { join(&hub, &handle, &re, &dest, history, at).await })
         }
         Command::History(bounds) => {
-            answered(re.clone(), async move { history(&hub, &handle, &re, &dest, bounds).await })
+            answered(re.clone(), async move { history(&hub, &handle.who, &re, &dest, bounds).await })
         }
         Command::Roster { after, limit } => {
-            answered(re.clone(), async move { roster(&hub, &handle, &re, &dest, after, limit).await })
+            answered(re.clone(), async move { roster(&hub, &handle.who, &re, &dest, after, limit).await })
         }
         Command::Conversations { after, limit } => {
-            answered(re.clone(), async move { conversations(&hub, &handle, &re, after, limit).await })
+            answered(re.clone(), async move { conversations(&hub, &handle.who, &re, after, limit).await })
         }
-        Command::Read { seq } => answered(re, async move { read(&hub, &handle, &dest, seq).await }),
+        Command::Read { seq } => answered(re, async move { read(&hub, &handle.who, &dest, seq).await }),
         Command::Received(id) => {
-            let wanted = re.dest.as_ref().map(|dest| dest.seen_by(&handle.party));
+            let wanted = re.dest.as_ref().map(|dest| dest.seen_by(&handle.who.party));
             let mut found = session.find_handed(&id);
             found.retain(|(conversation, _)| wanted.as_ref().is_none_or(|wanted| wanted == conversation));
-            answered(re, async move { received(&hub, &handle, found).await })
+            answered(re, async move { received(&hub, &handle.who, found).await })
         }
     };
     Ok(Some(running))
@@ -148,7 +159,7 @@ fn msg(session: &mut Session, re: Re, dest: &Dest, data: &Map<String, Value>) ->
         return Err(re.refused(refusal));
     }
     let (hub, handle) = (session.hub.clone(), session.handle.clone());
-    let conversation = dest.seen_by(&handle.party);
+    let conversation = dest.seen_by(&handle.who.party);
     if let Some(cursor) = session.cursor(&conversation) {
         let sequencer = cursor.sequencer.clone();
         hub.stop_typing(&sequencer, &handle);
@@ -157,8 +168,8 @@ fn msg(session: &mut Session, re: Re, dest: &Dest, data: &Map<String, Value>) ->
         conversation,
         kind: EntryKind::Msg,
         id,
-        from: handle.party.clone(),
-        name: handle.name.clone(),
+        from: handle.who.party.clone(),
+        name: handle.who.name.clone(),
         // A JSON value can always be written.
         data: serde_json::to_string(data).unwrap_or_default().into(),
         ingest: None,
@@ -175,7 +186,7 @@ fn msg(session: &mut Session, re: Re, dest: &Dest, data: &Map<String, Value>) ->
 }
 
 fn typing_changed(session: &mut Session, re: Re, dest: &Dest, typing: bool) -> Result<(), Refusal> {
-    let conversation = dest.seen_by(&session.handle.party);
+    let conversation = dest.seen_by(&session.handle.who.party);
     let joined = session.cursor(&conversation).filter(|cursor| cursor.is_joined());
     let Some(sequencer) = joined.map(|cursor| cursor.sequencer.clone()) else {
         return Err(re.refused(not_joined()));
@@ -187,7 +198,7 @@ fn typing_changed(session: &mut Session, re: Re, dest: &Dest, typing: bool) -> R
 }
 
 fn leave(session: &mut Session, re: Re, dest: &Dest) -> Result<(), Refusal> {
-    let conversation = dest.seen_by(&session.handle.party);
+    let conversation = dest.seen_by(&session.handle.who.party);
     let Some(cursor) = session.cursor(&conversation).filter(|cursor| cursor.is_joined()) else {
         return Err(re.refused(not_joined()));
     };
@@ -205,17 +216,17 @@ fn not_joined() -> Refusal {
 }
 
 impl Hub {
-    /// The conversation that `handle`'s user means by `dest`, if they may read it. Asked again for every frame.
+    /// The conversation that `caller` means by `dest`, if they may read it. Asked again for every frame.
     ///
     /// # Errors
     /// `not_found`, or `unavailable` when the store can't be asked.
-    pub(crate) async fn readable(&self, handle: &Handle, dest: &Dest) -> Result<Conversation, Refusal> {
-        let conversation = dest.seen_by(&handle.party);
+    pub(crate) async fn readable(&self, caller: &Caller, dest: &Dest) -> Result<Conversation, Refusal> {
+        let conversation = dest.seen_by(&caller.party);
         let there = match dest {
             Dest::Public => true,
             // Rooms that nobody has made are not there.
             Dest::Room(_) => false,
-            Dest::Private(party) if *party == handle.user => true,
+            Dest::Private(party) if *party == caller.user => true,
             Dest::Private(party) => match Party::user(party) {
                 Some(user) => self.store.user(&user).await.map_err(store_away)?.is_some(),
                 None => self.store.head(&conversation).await.map_err(store_away)? > 0,

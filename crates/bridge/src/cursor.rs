@@ -79,7 +79,7 @@ impl Cursor {
             }
             Conversation::Public | Conversation::Room(_) => {
                 let mut roster = self.sequencer.roster();
-                roster.enter(&self.handle.user, &self.handle.name);
+                roster.enter(&self.handle.who.user, &self.handle.who.name);
                 self.position.presence = roster.version();
             }
         }
@@ -92,7 +92,7 @@ impl Cursor {
         }
         let until = linger.then(|| Instant::now() + LINGER);
         let at = if linger { self.handle.left_at() } else { now_ms() };
-        self.sequencer.roster().leave(&self.handle.user, until, at);
+        self.sequencer.roster().leave(&self.handle.who.user, until, at);
         self.hub.stop_typing(&self.sequencer, &self.handle);
         if let Some(partner) = self.partner() {
             self.hub.people.unwatch(&partner, self.conversation());
@@ -101,8 +101,8 @@ impl Cursor {
 
     /// The other user of a private conversation, if it is one and not oneself.
     fn partner(&self) -> Option<UserId> {
-        match self.conversation().dest_for(&self.handle.party) {
-            Dest::Private(partner) if partner != self.handle.party => Party::user(&partner),
+        match self.conversation().dest_for(&self.handle.who.party) {
+            Dest::Private(partner) if partner != self.handle.who.party => Party::user(&partner),
             _ => None,
         }
     }

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::auth::{Denied, Identity};
 use crate::bridge::{Present, retry_after};
+use crate::caller::Caller;
 use crate::command::{Outcome, store_away};
 use crate::cursor::Cursor;
 use crate::hub::Hub;
@@ -149,7 +150,8 @@ async fn open(
     })?;
     let link = Link::new(hub.confirm.clone());
     let session_id = format!("{:016x}", rand::random::<u64>());
-    let handle = Arc::new(Handle::new(session_id, identity.user.clone(), identity.name.clone(), link));
+    let handle =
+        Arc::new(Handle::new(session_id, Caller::new(identity.user.clone(), identity.name.clone()), link));
     // Registered first: what comes from now on is not missed by what is read below.
     let (present, bucket) = Present::new(hub, &handle);
     let outcome = resume(hub, &handle, id, hello, &identity).await?;
@@ -167,10 +169,10 @@ async fn resume(
     hello: &Hello,
     identity: &Identity,
 ) -> Result<Outcome, Refusal> {
-    let undelivered = hub.store.undelivered(&handle.user).await.map_err(store_away)?;
+    let undelivered = hub.store.undelivered(&handle.who.user).await.map_err(store_away)?;
     let mut unread = BTreeMap::new();
     for missed in &undelivered {
-        let dest = missed.conversation.dest_for(&handle.party);
+        let dest = missed.conversation.dest_for(&handle.who.party);
         unread.insert(dest.to_string(), missed.head.saturating_sub(missed.delivered));
     }
     let ready = Ready {
@@ -214,14 +216,14 @@ async fn rejoin(
     seq: u64,
     other_log: bool,
 ) -> Result<(Vec<Frame>, Cursor), Refusal> {
-    let conversation = hub.readable(handle, dest).await?;
+    let conversation = hub.readable(&handle.who, dest).await?;
     let sequencer = hub.sequencer(&conversation).await.map_err(store_away)?;
     let mut cursor = Cursor::new(hub, handle, sequencer);
     cursor.join();
     let gap = go_on(hub, handle, &mut cursor, seq, other_log).await?;
     let mut frames: Vec<Frame> = gap.into_iter().collect();
     if let (Conversation::Pair(..), Dest::Private(partner)) = (&conversation, dest)
-        && let Some(user) = Party::user(partner).filter(|user| *user != handle.user)
+        && let Some(user) = Party::user(partner).filter(|user| *user != handle.who.user)
         && let Some(person) = hub.person(&user).await?
         && let Some(state) = person.state
     {
@@ -245,7 +247,7 @@ async fn go_on(
         head = hub.store.head(cursor.conversation()).await.map_err(store_away)?;
     }
     let newest = head.saturating_sub(hub.options.limits.history);
-    let dest = cursor.conversation().dest_for(&handle.party);
+    let dest = cursor.conversation().dest_for(&handle.who.party);
     let reset = other_log || seq > head;
     if !reset && seq >= newest {
         cursor.start_after(seq);

@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use mqttchat_protocol::{Dest, HistoryBounds, Refusal};
 
+use crate::caller::Caller;
 use crate::command::{Outcome, Re, store_away};
 use crate::hub::Hub;
-use crate::mail::Handle;
 use crate::page::{frames, newest_that_fit, oldest_that_fit, with_messages};
 
 /// Answers with a page of entries, oldest first, with consecutive `seq`.
 pub(crate) async fn history(
     hub: &Arc<Hub>,
-    handle: &Arc<Handle>,
+    caller: &Caller,
     re: &Re,
     dest: &Dest,
     bounds: HistoryBounds,
 ) -> Result<Outcome, Refusal> {
-    let conversation = hub.readable(handle, dest).await?;
+    let conversation = hub.readable(caller, dest).await?;
     let most = hub.options.limits.history;
     let limit = bounds.limit.unwrap_or(most).min(most);
     // One entry more than wanted tells whether there are more.

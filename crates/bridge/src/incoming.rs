@@ -154,7 +154,7 @@ impl Hub {
         for session in self.sessions_of_pair(one, other) {
             let delivered = cursors
                 .iter()
-                .find(|cursor| cursor.user == session.user)
+                .find(|cursor| cursor.user == session.who.user)
                 .map_or(0, |cursor| cursor.delivered);
             // A session that doesn't read it had everything when it was opened.
             let old = entry.time + OPENED_MARGIN < session.opened_at;

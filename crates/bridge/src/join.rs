@@ -24,7 +24,7 @@ pub(crate) async fn join(
     history: u64,
     at: Option<u64>,
 ) -> Result<Outcome, Refusal> {
-    let conversation = hub.readable(handle, dest).await?;
+    let conversation = hub.readable(&handle.who, dest).await?;
     let sequencer = hub.sequencer(&conversation).await.map_err(store_away)?;
     // Registered first, then read up to the position of this moment: nothing falls between.
     let mut cursor = Cursor::new(hub, handle, sequencer.clone());
@@ -77,13 +77,13 @@ async fn private(
 ) -> Result<(People, Option<Frame>), Refusal> {
     let partner = match dest {
         Dest::Private(partner) => partner,
-        Dest::Public | Dest::Room(_) => &handle.party,
+        Dest::Public | Dest::Room(_) => &handle.who.party,
     };
     let cursors = hub.store.cursors(conversation).await.map_err(store_away)?;
     let theirs = cursors.iter().find(|cursor| *partner == cursor.user);
-    let mut roster: Vec<Person> = hub.person(&handle.user).await?.into_iter().collect();
+    let mut roster: Vec<Person> = hub.person(&handle.who.user).await?.into_iter().collect();
     let mut status = None;
-    if let Some(user) = partner.user().filter(|user| *user != handle.user) {
+    if let Some(user) = partner.user().filter(|user| *user != handle.who.user) {
         let person = hub.person(&user).await?;
         status = person.as_ref().map(|person| {
             let state = person.state.unwrap_or(PersonState::Offline);

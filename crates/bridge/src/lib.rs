@@ -18,6 +18,7 @@ mod again;
 mod auth;
 mod bell;
 mod bridge;
+mod caller;
 mod client;
 mod cluster;
 mod command;

@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use mqttchat_protocol::{Frame, Party, UserId};
+use mqttchat_protocol::Frame;
 
 use crate::bell::Bell;
+use crate::caller::Caller;
 use crate::hub::now_ms;
 use crate::link::Link;
 use crate::sequencer::Sequencer;
@@ -21,11 +22,7 @@ pub(crate) struct Handle {
     /// The session's id.
     pub(crate) id: String,
     /// Whose it is.
-    pub(crate) user: UserId,
-    /// The same, as an author.
-    pub(crate) party: Party,
-    /// The name that is shown.
-    pub(crate) name: Arc<str>,
+    pub(crate) who: Caller,
     /// When it was opened, Unix time in ms.
     pub(crate) opened_at: u64,
     /// Wakes it.
@@ -48,13 +45,10 @@ pub(crate) struct Mail {
 }
 
 impl Handle {
-    pub(crate) fn new(id: String, user: UserId, name: Arc<str>, link: Link) -> Self {
-        let party = Party::from(&user);
+    pub(crate) fn new(id: String, who: Caller, link: Link) -> Self {
         Self {
             id,
-            party,
-            user,
-            name,
+            who,
             link,
             opened_at: now_ms(),
             bell: Arc::default(),

@@ -60,7 +60,7 @@ impl People {
     pub(crate) fn arrive(&self, handle: &Arc<Handle>) -> Arc<Mutex<Bucket>> {
         self.sessions.fetch_add(1, Ordering::AcqRel);
         let mut users = self.users();
-        let local = users.entry(handle.user.clone()).or_insert_with(|| Local {
+        let local = users.entry(handle.who.user.clone()).or_insert_with(|| Local {
             sessions: Vec::new(),
             bucket: Arc::new(Mutex::new(Bucket::new(self.rates, Instant::now()))),
             lingers_until: None,
@@ -70,7 +70,7 @@ impl People {
         local.sessions.push(handle.clone());
         local.lingers_until = None;
         if !local.announced {
-            self.note(&handle.user);
+            self.note(&handle.who.user);
         }
         local.bucket.clone()
     }
@@ -79,13 +79,13 @@ impl People {
     pub(crate) fn depart(&self, handle: &Arc<Handle>, linger: bool) {
         self.sessions.fetch_sub(1, Ordering::AcqRel);
         let mut users = self.users();
-        let Some(local) = users.get_mut(&handle.user) else { return };
+        let Some(local) = users.get_mut(&handle.who.user) else { return };
         local.sessions.retain(|session| !Arc::ptr_eq(session, handle));
         if local.sessions.is_empty() {
             local.left_at = handle.left_at();
             local.lingers_until =
                 Some(Instant::now() + if linger { LINGER } else { std::time::Duration::ZERO });
-            self.note(&handle.user);
+            self.note(&handle.who.user);
         }
     }
 
@@ -135,7 +135,7 @@ impl People {
     pub(crate) fn everybody(&self) -> Vec<(UserId, Arc<str>)> {
         let users = self.users();
         let named = users.iter().filter_map(|(user, local)| Some((user, local.sessions.first()?)));
-        named.map(|(user, session)| (user.clone(), session.name.clone())).collect()
+        named.map(|(user, session)| (user.clone(), session.who.name.clone())).collect()
     }
 
     /// How many sessions there are.

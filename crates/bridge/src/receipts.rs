@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use mqttchat_protocol::{Conversation, Dest, Frame, Party, Refusal, ServerFrame, UserId};
 
+use crate::caller::Caller;
 use crate::command::{Outcome, store_away};
 use crate::hub::Hub;
-use crate::mail::Handle;
 
 /// Entries that are read at once to tell their author that they were delivered.
 const PAGE: u64 = 200;
@@ -15,31 +15,26 @@ const PAGE: u64 = 200;
 /// the cursor over it.
 pub(crate) async fn received(
     hub: &Arc<Hub>,
-    handle: &Arc<Handle>,
+    caller: &Caller,
     found: Vec<(Conversation, u64)>,
 ) -> Result<Outcome, Refusal> {
     for (conversation, seq) in found {
-        let moved = hub.store.set_delivered(&handle.user, &conversation, seq).await.map_err(store_away)?;
+        let moved = hub.store.set_delivered(&caller.user, &conversation, seq).await.map_err(store_away)?;
         if let Some(before) = moved {
-            hub.tell_delivered(&conversation, &handle.user, before, seq).await.map_err(store_away)?;
+            hub.tell_delivered(&conversation, &caller.user, before, seq).await.map_err(store_away)?;
         }
     }
     Ok(Outcome::default())
 }
 
 /// `read`: remembered, and told to the other one of a private conversation.
-pub(crate) async fn read(
-    hub: &Arc<Hub>,
-    handle: &Arc<Handle>,
-    dest: &Dest,
-    seq: u64,
-) -> Result<Outcome, Refusal> {
-    let conversation = hub.readable(handle, dest).await?;
-    let moved = hub.store.set_read(&handle.user, &conversation, seq).await.map_err(store_away)?;
+pub(crate) async fn read(hub: &Arc<Hub>, caller: &Caller, dest: &Dest, seq: u64) -> Result<Outcome, Refusal> {
+    let conversation = hub.readable(caller, dest).await?;
+    let moved = hub.store.set_read(&caller.user, &conversation, seq).await.map_err(store_away)?;
     if let (Some(now), Dest::Private(partner)) = (moved, dest)
-        && let Some(partner) = Party::user(partner).filter(|partner| *partner != handle.user)
+        && let Some(partner) = Party::user(partner).filter(|partner| *partner != caller.user)
     {
-        let frame = ServerFrame::Receipt { dest, from: &handle.user, read: now }.to_frame();
+        let frame = ServerFrame::Receipt { dest, from: &caller.user, read: now }.to_frame();
         hub.tell(&partner, &frame);
     }
     Ok(Outcome::default())

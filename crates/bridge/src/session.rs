@@ -303,7 +303,7 @@ impl Session {
 
     /// Takes from the ring of one conversation; false when the batch is full.
     fn read_ring<T: Transport>(&mut self, at: usize, transport: &mut T) -> bool {
-        let (cursor, handed, me) = (&mut self.cursors[at], &mut self.handed, &self.handle.user);
+        let (cursor, handed, me) = (&mut self.cursors[at], &mut self.handed, &self.handle.who.user);
         if cursor.paused {
             return true;
         }
@@ -363,7 +363,7 @@ impl Session {
         if change.joined.is_empty() && change.left.is_empty() {
             return None;
         }
-        let dest = cursor.sequencer.conversation.dest_for(&self.handle.party);
+        let dest = cursor.sequencer.conversation.dest_for(&self.handle.who.party);
         Some(ServerFrame::Presence { dest: &dest, data: &change }.to_frame())
     }
 

@@ -73,19 +73,19 @@ impl Hub {
     /// Passes on that somebody is typing, or no longer.
     pub(crate) fn typing(self: &Arc<Self>, handle: &Handle, sequencer: &Arc<Sequencer>, typing: bool) {
         let news = if typing {
-            self.typists.start(&sequencer.conversation, &handle.user, &handle.name, Instant::now())
+            self.typists.start(&sequencer.conversation, &handle.who.user, &handle.who.name, Instant::now())
         } else {
-            self.typists.stop(&sequencer.conversation, &handle.user)
+            self.typists.stop(&sequencer.conversation, &handle.who.user)
         };
         if news {
-            self.pass_typing(sequencer, &handle.user, &handle.name, typing, self.link_of(handle));
+            self.pass_typing(sequencer, &handle.who.user, &handle.who.name, typing, self.link_of(handle));
         }
     }
 
     /// Ends the typing of somebody who has sent, or gone.
     pub(crate) fn stop_typing(&self, sequencer: &Arc<Sequencer>, handle: &Handle) {
-        if self.typists.stop(&sequencer.conversation, &handle.user) {
-            self.pass_typing(sequencer, &handle.user, &handle.name, false, self.link_of(handle));
+        if self.typists.stop(&sequencer.conversation, &handle.who.user) {
+            self.pass_typing(sequencer, &handle.who.user, &handle.who.name, false, self.link_of(handle));
         }
     }
 

@@ -6,9 +6,9 @@ use mqttchat_protocol::{Conversation, Dest, Party, Person, PersonState, Refusal}
 use mqttchat_store::User;
 use serde_json::json;
 
+use crate::caller::Caller;
 use crate::command::{Outcome, Re, store_away};
 use crate::hub::{Hub, now_ms};
-use crate::mail::Handle;
 use crate::roster::Roster;
 use crate::sequencer::Sequencer;
 
@@ -50,13 +50,13 @@ impl Hub {
 /// A page of everybody who has been in the conversation, by id, whether they are there or not.
 pub(crate) async fn roster(
     hub: &Arc<Hub>,
-    handle: &Arc<Handle>,
+    caller: &Caller,
     re: &Re,
     dest: &Dest,
     after: Option<String>,
     limit: Option<u64>,
 ) -> Result<Outcome, Refusal> {
-    let conversation = hub.readable(handle, dest).await?;
+    let conversation = hub.readable(caller, dest).await?;
     let limit = limit.unwrap_or(ROSTER_FIRST as u64).min(PAGE_MAX);
     let mut people = match &conversation {
         Conversation::Pair(one, other) => {
@@ -83,14 +83,14 @@ pub(crate) async fn roster(
 /// A page of the user's conversations, by dest.
 pub(crate) async fn conversations(
     hub: &Arc<Hub>,
-    handle: &Arc<Handle>,
+    caller: &Caller,
     re: &Re,
     after: Option<String>,
     limit: Option<u64>,
 ) -> Result<Outcome, Refusal> {
     let limit = limit.unwrap_or(ROSTER_FIRST as u64).min(PAGE_MAX);
     let found =
-        hub.store.conversations(&handle.user, after.as_deref(), limit + 1).await.map_err(store_away)?;
+        hub.store.conversations(&caller.user, after.as_deref(), limit + 1).await.map_err(store_away)?;
     let more = found.len() as u64 > limit;
     let lines = found.iter().take(limit as usize).map(|line| {
         let last = line.last.as_ref().map(mqttchat_protocol::Entry::to_frame);

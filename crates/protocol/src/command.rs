@@ -1,12 +1,13 @@
 //! What a client sends: one frame parsed once into a command (§2–§4).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::error::{ErrorCode, Refusal};
-use crate::{Dest, DisplayName, MessageId};
+use crate::{Dest, DisplayName, MessageId, Party, RoomChange, UserId};
 
 /// A client's frame: who asks for an answer, where, and what.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,10 +59,48 @@ pub enum Command {
         /// How many at most.
         limit: Option<u64>,
     },
+    /// Changes the text of a message of one's own.
+    Edit {
+        /// Which.
+        target: Target,
+        /// Its new text.
+        text: String,
+    },
+    /// Takes a message back.
+    Delete(Target),
+    /// Reacts to a message, or no longer.
+    React {
+        /// Which.
+        target: Target,
+        /// With what: 1 to 32 bytes, no control characters.
+        emoji: String,
+        /// Whether the reaction is to stand.
+        on: bool,
+    },
+    /// Looks for messages by their text, in `dest` or wherever the user may read.
+    Search {
+        /// Words, `"a phrase"`, `prefix*`, `from:ann`.
+        q: String,
+        /// How many at most.
+        limit: Option<u64>,
+    },
+    /// Asks for the rooms that the user can see.
+    Rooms,
+    /// Makes the room `dest`, changes it, or changes who belongs to it.
+    Room(RoomChange),
     /// 1001.
     Ping,
     /// 1002.
     Pong,
+}
+
+/// Which message is meant: by the id that its author gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The message's id.
+    pub id: MessageId,
+    /// Its author; needed where two of them have used the same id.
+    pub author: Option<Party>,
 }
 
 /// `hello`: who comes, and what they have seen already (§3).
@@ -167,10 +206,9 @@ fn data_command(kind: &str, data: &Data<'_>) -> Result<Command, Refusal> {
             Some(Value::Object(_)) => return Err(bad("data.text must be a string")),
             _ => return Err(bad("data of a msg must be an object")),
         },
-        "typing" => match data.get("typing") {
-            Some(Value::Bool(typing)) => Command::Typing(*typing),
-            _ => return Err(bad("data.typing must be true or false")),
-        },
+        "typing" => {
+            Command::Typing(data.boolean("typing")?.ok_or_else(|| bad("data.typing must be true or false"))?)
+        }
         "read" => Command::Read { seq: data.number("seq")?.ok_or_else(|| bad("data.seq is missing"))? },
         "history" => {
             let bounds = HistoryBounds {
@@ -187,8 +225,88 @@ fn data_command(kind: &str, data: &Data<'_>) -> Result<Command, Refusal> {
         "conversations" => {
             Command::Conversations { after: data.string("after")?, limit: data.number("limit")? }
         }
+        "edit" => Command::Edit {
+            target: target(data)?,
+            text: data.string("text")?.ok_or_else(|| bad("data.text is missing"))?,
+        },
+        "delete" => Command::Delete(target(data)?),
+        "react" => Command::React {
+            target: target(data)?,
+            emoji: emoji(data)?,
+            on: data.boolean("on")?.unwrap_or(true),
+        },
+        "search" => Command::Search {
+            q: data.string("q")?.ok_or_else(|| bad("data.q is missing"))?,
+            limit: data.number("limit")?,
+        },
+        "rooms" => Command::Rooms,
+        "room.create" => Command::Room(RoomChange::Create {
+            title: title(data)?.ok_or_else(|| bad("data.title is missing"))?,
+            open: data.boolean("open")?.unwrap_or(false),
+            members: users(data)?,
+        }),
+        "room.update" => {
+            let (title, open) = (title(data)?, data.boolean("open")?);
+            if title.is_none() && open.is_none() {
+                return Err(bad("give data.title or data.open"));
+            }
+            Command::Room(RoomChange::Update { title, open })
+        }
+        "room.delete" => Command::Room(RoomChange::Delete),
+        "member.add" => Command::Room(RoomChange::AddMember(user(data)?)),
+        "member.remove" => Command::Room(RoomChange::RemoveMember(user(data)?)),
         _ => return Err(unknown(kind)),
     })
+}
+
+fn target(data: &Data<'_>) -> Result<Target, Refusal> {
+    let id = data.string("target")?.ok_or_else(|| bad("data.target is missing: the id of a message"))?;
+    let id = MessageId::parse(&id).ok_or_else(|| bad("data.target is no message id"))?;
+    let author = match data.string("author")? {
+        Some(author) => Some(Party::parse(&author).ok_or_else(|| bad("data.author is no user id"))?),
+        None => None,
+    };
+    Ok(Target { id, author })
+}
+
+/// An emoji can be many code points long (flags, families, skin tones), but not this long.
+const EMOJI_MAX: usize = 32;
+
+fn emoji(data: &Data<'_>) -> Result<String, Refusal> {
+    let emoji = data.string("emoji")?.unwrap_or_default();
+    if emoji.is_empty()
+        || emoji.len() > EMOJI_MAX
+        || emoji.chars().any(|c| c.is_control() || c.is_whitespace())
+    {
+        return Err(bad(format!(
+            "data.emoji is 1 to {EMOJI_MAX} bytes, without spaces or control characters"
+        )));
+    }
+    Ok(emoji)
+}
+
+fn title(data: &Data<'_>) -> Result<Option<Arc<str>>, Refusal> {
+    let title = data.string("title")?.map(|title| {
+        DisplayName::parse(&title).map(|title| title.to_shared()).ok_or_else(|| {
+            bad("a title is 1 to 64 characters, without control, direction-changing or invisible ones")
+        })
+    });
+    title.transpose()
+}
+
+fn user(data: &Data<'_>) -> Result<UserId, Refusal> {
+    data.string("user")?.as_deref().and_then(UserId::parse).ok_or_else(|| bad("data.user must be a user id"))
+}
+
+fn users(data: &Data<'_>) -> Result<Vec<UserId>, Refusal> {
+    let wrong = || bad("data.members must be a list of user ids");
+    match data.get("members") {
+        None => Ok(Vec::new()),
+        Some(Value::Array(users)) => {
+            users.iter().map(|user| user.as_str().and_then(UserId::parse).ok_or_else(wrong)).collect()
+        }
+        Some(_) => Err(wrong()),
+    }
 }
 
 fn hello(data: &Data<'_>) -> Result<Hello, Refusal> {
@@ -218,7 +336,10 @@ fn hello(data: &Data<'_>) -> Result<Hello, Refusal> {
 impl Command {
     /// Data messages whose answer can only be found by their id.
     fn needs_id(&self) -> bool {
-        matches!(self, Self::Msg(_))
+        matches!(
+            self,
+            Self::Msg(_) | Self::Edit { .. } | Self::Delete(_) | Self::React { .. } | Self::Room(_)
+        )
     }
 
     fn needs_dest(&self) -> bool {
@@ -227,6 +348,10 @@ impl Command {
             Self::Join { .. }
                 | Self::Leave
                 | Self::Msg(_)
+                | Self::Edit { .. }
+                | Self::Delete(_)
+                | Self::React { .. }
+                | Self::Room(_)
                 | Self::Typing(_)
                 | Self::Read { .. }
                 | Self::History(_)
@@ -247,6 +372,13 @@ impl<'a> Data<'a> {
         let number =
             |value| integer(value).ok_or_else(|| bad(format!("data.{member} must be a whole number from 0")));
         self.get(member).map(number).transpose()
+    }
+
+    fn boolean(&self, member: &str) -> Result<Option<bool>, Refusal> {
+        let boolean = |value: &Value| {
+            value.as_bool().ok_or_else(|| bad(format!("data.{member} must be true or false")))
+        };
+        self.get(member).map(boolean).transpose()
     }
 
     fn string(&self, member: &str) -> Result<Option<String>, Refusal> {
@@ -309,6 +441,16 @@ mod tests {
             r#"{"type":"history","dest":"public","data":{"before":1,"after":2}}"#,
             r#"{"type":"history","dest":"public","data":{"limit":1.5}}"#,
             r#"{"type":"typing","dest":"public"}"#,
+            r#"{"type":"edit","id":"1","dest":"public","data":{"target":"m"}}"#,
+            r#"{"type":"delete","id":"1","dest":"public","data":{}}"#,
+            r#"{"type":"delete","dest":"public","data":{"target":"m"}}"#,
+            r#"{"type":"react","id":"1","dest":"public","data":{"target":"m","emoji":""}}"#,
+            r#"{"type":"react","id":"1","dest":"public","data":{"target":"m","emoji":"x","author":"A B"}}"#,
+            r#"{"type":"search","id":"1","data":{}}"#,
+            r#"{"type":"room.create","id":"1","dest":"rooms/r","data":{"title":""}}"#,
+            r#"{"type":"room.create","id":"1","dest":"rooms/r","data":{"title":"R","members":["A"]}}"#,
+            r#"{"type":"room.update","id":"1","dest":"rooms/r","data":{}}"#,
+            r#"{"type":"member.add","id":"1","dest":"rooms/r","data":{"user":"mqtt:x"}}"#,
             r#"{"type":"msg","type":"msg"}"#,
         ] {
             assert_eq!(code(text), ErrorCode::BadFrame, "{text}");

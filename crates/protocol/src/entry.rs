@@ -1,5 +1,6 @@
 //! One entry of a conversation's log (§2).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::server::JsonWriter;
@@ -10,6 +11,14 @@ use crate::{Conversation, Dest, Frame, MessageId, Party};
 pub enum EntryKind {
     /// A message.
     Msg,
+    /// Another text for a message.
+    Edit,
+    /// The end of a message.
+    Delete,
+    /// A reaction to a message, or its end.
+    React,
+    /// A change of the room itself or of its members.
+    Room,
 }
 
 impl EntryKind {
@@ -18,14 +27,31 @@ impl EntryKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Msg => "msg",
+            Self::Edit => "edit",
+            Self::Delete => "delete",
+            Self::React => "react",
+            Self::Room => "room",
         }
     }
 
     /// Parses a `type`; `None` when entries have no such.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        (text == "msg").then_some(Self::Msg)
+        [Self::Msg, Self::Edit, Self::Delete, Self::React, Self::Room]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
     }
+}
+
+/// What later entries have made of a message: what stands beside its `data` (§4).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// When its text was last changed, Unix time in ms.
+    pub edited: Option<u64>,
+    /// Who reacts to it, by emoji; users in the order of their ids.
+    pub reactions: BTreeMap<String, Vec<Party>>,
+    /// Whether its content is gone.
+    pub deleted: bool,
 }
 
 /// What the log holds: numbered, timed, and never changed afterwards.
@@ -45,8 +71,10 @@ pub struct Entry {
     pub from: Party,
     /// The author's name at that time.
     pub name: Arc<str>,
-    /// Its content, a compact JSON object.
+    /// Its content, a compact JSON object: as it is now, where later entries have changed it.
     pub data: Box<str>,
+    /// What later entries have made of it, where they have.
+    pub marks: Option<Box<Marks>>,
     /// Its place in the order of all commits of this store, rising, with holes; what positions are counted in.
     pub position: u64,
 }
@@ -76,6 +104,17 @@ impl Entry {
             json.string("via", "mqtt");
         }
         json.raw("data", self.data.as_bytes());
+        if let Some(marks) = self.marks.as_deref() {
+            if let Some(edited) = marks.edited {
+                json.number("edited", edited);
+            }
+            if !marks.reactions.is_empty() {
+                json.value("reactions", &marks.reactions);
+            }
+            if marks.deleted {
+                json.raw("deleted", b"true");
+            }
+        }
         json.finish()
     }
 
@@ -102,6 +141,7 @@ mod tests {
             from: ann,
             name: "Ann \"A\"".into(),
             data: r#"{"text":"hi"}"#.into(),
+            marks: None,
             position: 9,
         };
         assert_eq!(
@@ -115,5 +155,23 @@ mod tests {
             (&frame["from"], &frame["via"], &frame["dest"]),
             (&"mqtt:lamp".into(), &"mqtt".into(), &"public".into())
         );
+        entry.marks = Some(Box::new(Marks {
+            edited: Some(7),
+            reactions: [("👍".to_owned(), vec![Party::parse("bob").unwrap()])].into(),
+            deleted: true,
+        }));
+        let frame: serde_json::Value = serde_json::from_slice(entry.to_frame().as_json()).unwrap();
+        assert_eq!(
+            (&frame["edited"], &frame["reactions"], &frame["deleted"]),
+            (&7.into(), &serde_json::json!({ "👍": ["bob"] }), &true.into())
+        );
+    }
+
+    #[test]
+    fn kinds_are_written_and_read_alike() {
+        for kind in [EntryKind::Msg, EntryKind::Edit, EntryKind::Delete, EntryKind::React, EntryKind::Room] {
+            assert_eq!(EntryKind::parse(kind.as_str()), Some(kind));
+        }
+        assert_eq!(EntryKind::parse("typing"), None);
     }
 }

@@ -315,13 +315,17 @@ impl JsonWriter {
         self.0.extend_from_slice(json);
     }
 
-    fn with<T: Serialize + ?Sized>(mut self, key: &str, value: &T) -> Vec<u8> {
+    pub(crate) fn value<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) {
         self.key(key);
         let before = self.0.len();
         if serde_json::to_writer(&mut self.0, value).is_err() {
             self.0.truncate(before);
             self.0.extend_from_slice(b"null");
         }
+    }
+
+    fn with<T: Serialize + ?Sized>(mut self, key: &str, value: &T) -> Vec<u8> {
+        self.value(key, value);
         self.finish()
     }
 

@@ -30,6 +30,7 @@ pub(super) fn entry_at(row: &Row, first: usize, conversation: Conversation) -> R
         from: parsed(row, first + 4, Party::parse)?,
         name: value::<&str>(row, first + 5)?.into(),
         data: value::<&str>(row, first + 6)?.into(),
+        marks: None,
         position: number(row, first + 7)?,
     })
 }

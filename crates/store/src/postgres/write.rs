@@ -90,7 +90,8 @@ fn settle<'a>(
             let outcome = match verdict {
                 Verdict::Stored { seq, time, position, delivered_before } => {
                     let NewEntry { conversation, kind, id, from, name, data, ingest: _ } = entry;
-                    let entry = Entry { conversation, seq, time, kind, id, from, name, data, position };
+                    let entry =
+                        Entry { conversation, seq, time, kind, id, from, name, data, marks: None, position };
                     Ok(Appended { entry: Arc::new(entry), fresh: true, delivered_before })
                 }
                 Verdict::Again(first) => Ok(again(Arc::from(first))),

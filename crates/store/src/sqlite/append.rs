@@ -55,7 +55,8 @@ impl Write for Append {
             }
             (Ok(()), Some(Verdict::Stored { seq, time, position, delivered_before })) => {
                 let NewEntry { conversation, kind, id, from, name, data, ingest: _ } = entry;
-                let entry = Entry { conversation, seq, time, kind, id, from, name, data, position };
+                let entry =
+                    Entry { conversation, seq, time, kind, id, from, name, data, marks: None, position };
                 Ok(Appended { entry: Arc::new(entry), fresh: true, delivered_before })
             }
         });

@@ -51,6 +51,7 @@ pub(super) fn entry_at(row: &Row<'_>, first: usize, conversation: Conversation) 
         from: parsed(row, first + 4, Party::parse)?,
         name: text(row, first + 5)?.into(),
         data: text(row, first + 6)?.into(),
+        marks: None,
         position: unsigned(row.get(first + 7)?),
     })
 }
