@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use mqttchat_protocol::{Conversation, PersonState};
 use mqttchat_store::{Health, Store, StoreError};
 use tokio::task::JoinSet;
@@ -18,6 +19,7 @@ use crate::limits::Bucket;
 use crate::mail::Handle;
 use crate::node::NODE_TTL;
 use crate::options::BridgeOptions;
+use crate::session::Session;
 use crate::transport::Transport;
 
 /// How long stopping waits for sessions to end, and then for MQTT to take what is left.
@@ -60,7 +62,7 @@ pub struct Status {
 /// One node of the chat. Cloning is cheap; all clones are the same node.
 #[derive(Clone)]
 pub struct Bridge {
-    hub: Arc<Hub>,
+    pub(crate) hub: Arc<Hub>,
     tasks: Arc<Mutex<JoinSet<()>>>,
 }
 
@@ -128,29 +130,17 @@ impl Bridge {
     /// Runs one client's session, from its `hello` to its end. To be spawned for each connection.
     ///
     /// Dropped before it ends, the client simply seems to be gone.
-    pub async fn serve<T: Transport>(&self, mut transport: T, peer: Peer) {
-        let hub = &self.hub;
-        // Opening and goodbye are boxed: a session that is open doesn't hold room for them.
-        let (mut session, present) = match Box::pin(greet(hub, &mut transport)).await {
-            Ok(opened) => opened,
-            Err(Ended::Gone) => return,
-            Err(Ended::Close((code, reason))) => return Box::pin(transport.close(code, reason)).await,
-        };
-        let handle = session.handle.clone();
-        tracing::debug!(session = handle.id, user = %handle.who.user, peer = %peer.addr, "session opened");
-        let close = session.talk(&mut transport).await;
-        if let Some((code, _)) = close
-            && code != 4413
-        {
-            session.finish(&mut transport);
-        }
-        // What the others see of the end must not wait for this client's socket.
-        drop(session);
-        drop(present);
-        tracing::debug!(session = handle.id, code = close.map(|close| close.0), "session ended");
-        if let Some((code, reason)) = close {
-            Box::pin(transport.close(code, reason)).await;
-        }
+    pub fn serve<T: Transport>(&self, transport: T, peer: Peer) -> impl Future<Output = ()> + Send {
+        let hub = self.hub.clone();
+        run(transport, move |transport| {
+            Box::pin(async move {
+                let opened = greet(&hub, transport).await;
+                if let Ok((Session { handle, .. }, _)) = &opened {
+                    tracing::debug!(session = handle.id, user = %handle.who.user, peer = %peer.addr, "session opened");
+                }
+                opened
+            })
+        })
     }
 
     /// Waits until another process has taken this node's place, since it was silent for too long (stopped, or cut off
@@ -201,6 +191,34 @@ impl Bridge {
             tracing::warn!(%error, "the last positions can't be stored; the next start makes up for it");
         }
         hub.link.close();
+    }
+}
+
+/// Opens a session and runs it to its end.
+pub(crate) async fn run<T, O>(mut transport: T, open: O)
+where
+    T: Transport,
+    O: for<'t> FnOnce(&'t mut T) -> BoxFuture<'t, Result<(Session, Present), Ended>>,
+{
+    // Opening and goodbye are boxed: a session that is open doesn't hold room for them.
+    let (mut session, present) = match open(&mut transport).await {
+        Ok(opened) => opened,
+        Err(Ended::Gone) => return,
+        Err(Ended::Close((code, reason))) => return Box::pin(transport.close(code, reason)).await,
+    };
+    let close = session.talk(&mut transport).await;
+    if let Some((code, _)) = close
+        && code != 4413
+    {
+        session.finish(&mut transport);
+    }
+    let id = session.handle.id.clone();
+    // What the others see of the end must not wait for this client's socket.
+    drop(session);
+    drop(present);
+    tracing::debug!(session = id, code = close.map(|close| close.0), "session ended");
+    if let Some((code, reason)) = close {
+        Box::pin(transport.close(code, reason)).await;
     }
 }
 

@@ -1,11 +1,11 @@
 //! What each frame of a client does: one function per type.
 
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use futures::future::BoxFuture;
 use mqttchat_protocol::{
-    ClientFrame, Command, Conversation, Dest, EntryKind, ErrorCode, Frame, MessageId, Party, Refusal,
+    ClientFrame, Command, Conversation, Dest, EntryKind, ErrorCode, Frame, Limits, MessageId, Party, Refusal,
     ServerFrame,
 };
 use mqttchat_store::{NewEntry, StoreError};
@@ -17,6 +17,7 @@ use crate::deliver::{Origin, unavailable};
 use crate::history::history;
 use crate::hub::Hub;
 use crate::join::join;
+use crate::limits::Bucket;
 use crate::receipts::{read, received};
 use crate::session::{Session, too_large};
 use crate::whois::{conversations, roster};
@@ -145,44 +146,63 @@ fn msg(session: &mut Session, re: Re, dest: &Dest, data: &Map<String, Value>) ->
     let Some(id) = re.id.clone() else {
         return Err(re.refused(Refusal::new(ErrorCode::BadFrame, "this frame needs an id")));
     };
-    let most = session.hub.options.limits.text;
-    let text = data.get("text").and_then(Value::as_str).unwrap_or("");
-    if text.len() > most && text.chars().count() > most {
-        let reason = format!("a text is at most {most} characters");
-        return Err(re.refused(Refusal::new(ErrorCode::TooLarge, reason)));
-    }
-    let taken = session.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
-    if let Err(wait) = taken {
-        metrics::counter!("mqttchat_rate_limited_total").increment(1);
-        let mut refusal = Refusal::new(ErrorCode::RateLimited, "you are sending too fast; wait a moment");
-        refusal.retry_after = Some(wait.as_millis() as u64 + 1);
-        return Err(re.refused(refusal));
-    }
     let (hub, handle) = (session.hub.clone(), session.handle.clone());
-    let conversation = dest.seen_by(&handle.who.party);
-    if let Some(cursor) = session.cursor(&conversation) {
+    let entry = new_message(&hub.options.limits, &handle.who, id, dest, data)
+        .and_then(|entry| take_turn(&session.bucket).map(|()| entry))
+        .map_err(|refusal| re.refused(refusal))?;
+    if let Some(cursor) = session.cursor(&entry.conversation) {
         let sequencer = cursor.sequencer.clone();
         hub.stop_typing(&sequencer, &handle);
-    }
-    let entry = NewEntry {
-        conversation,
-        kind: EntryKind::Msg,
-        id,
-        from: handle.who.party.clone(),
-        name: handle.who.name.clone(),
-        // A JSON value can always be written.
-        data: serde_json::to_string(data).unwrap_or_default().into(),
-        ingest: None,
-    };
-    // Numbers can be longer when they are written again.
-    if entry.data.len() > session.hub.options.limits.frame {
-        return Err(re.refused(too_large(session.hub.options.limits.frame)));
     }
     handle.submit();
     Ok(Box::pin(async move {
         hub.submit(entry, Origin::Session(handle)).await;
         Outcome::default()
     }))
+}
+
+/// A message of `caller`, if it is within the limits.
+///
+/// # Errors
+/// `too_large`.
+pub(crate) fn new_message(
+    limits: &Limits,
+    caller: &Caller,
+    id: MessageId,
+    dest: &Dest,
+    data: &Map<String, Value>,
+) -> Result<NewEntry, Refusal> {
+    let text = data.get("text").and_then(Value::as_str).unwrap_or("");
+    if text.len() > limits.text && text.chars().count() > limits.text {
+        let reason = format!("a text is at most {} characters", limits.text);
+        return Err(Refusal::new(ErrorCode::TooLarge, reason));
+    }
+    let entry = NewEntry {
+        conversation: dest.seen_by(&caller.party),
+        kind: EntryKind::Msg,
+        id,
+        from: caller.party.clone(),
+        name: caller.name.clone(),
+        // A JSON value can always be written.
+        data: serde_json::to_string(data).unwrap_or_default().into(),
+        ingest: None,
+    };
+    // Numbers can be longer when they are written again.
+    if entry.data.len() > limits.frame { Err(too_large(limits.frame)) } else { Ok(entry) }
+}
+
+/// Takes one of the messages that a user may send now.
+///
+/// # Errors
+/// `rate_limited`, with how long to wait.
+pub(crate) fn take_turn(bucket: &Mutex<Bucket>) -> Result<(), Refusal> {
+    let taken = bucket.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
+    taken.map_err(|wait| {
+        metrics::counter!("mqttchat_rate_limited_total").increment(1);
+        let mut refusal = Refusal::new(ErrorCode::RateLimited, "you are sending too fast; wait a moment");
+        refusal.retry_after = Some(wait.as_millis() as u64 + 1);
+        refusal
+    })
 }
 
 fn typing_changed(session: &mut Session, re: Re, dest: &Dest, typing: bool) -> Result<(), Refusal> {

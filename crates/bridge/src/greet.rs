@@ -148,14 +148,29 @@ async fn open(
         Denied::Refused(refusal) => Refused::Again(refusal),
         Denied::Unauthorized(reason) => Refused::Unauthorized(reason),
     })?;
+    let (session, present) = open_as(hub, id, hello, &identity, None).await?;
+    Ok((session.forgiven(std::mem::take(strikes)), present))
+}
+
+/// Opens the session of somebody who is known already; one that follows `only` these conversations hears of no others.
+///
+/// # Errors
+/// `unavailable`, when the store can't be asked.
+pub(crate) async fn open_as(
+    hub: &Arc<Hub>,
+    id: Option<&MessageId>,
+    hello: &Hello,
+    identity: &Identity,
+    only: Option<Box<[Conversation]>>,
+) -> Result<(Session, Present), Refusal> {
     let link = Link::new(hub.confirm.clone());
     let session_id = format!("{:016x}", rand::random::<u64>());
-    let handle =
-        Arc::new(Handle::new(session_id, Caller::new(identity.user.clone(), identity.name.clone()), link));
+    let who = Caller::new(identity.user.clone(), identity.name.clone());
+    let handle = Arc::new(Handle::new(session_id, who, link).following(only));
     // Registered first: what comes from now on is not missed by what is read below.
     let (present, bucket) = Present::new(hub, &handle);
-    let outcome = resume(hub, &handle, id, hello, &identity).await?;
-    let mut session = Session::new(hub.clone(), handle.clone(), bucket, std::mem::take(strikes));
+    let outcome = resume(hub, &handle, id, hello, identity).await?;
+    let mut session = Session::new(hub.clone(), handle.clone(), bucket);
     session.begin(outcome);
     hub.start_link(&handle);
     Ok((session, present))
@@ -169,7 +184,11 @@ async fn resume(
     hello: &Hello,
     identity: &Identity,
 ) -> Result<Outcome, Refusal> {
-    let undelivered = hub.store.undelivered(&handle.who.user).await.map_err(store_away)?;
+    let undelivered = if handle.hears_all() {
+        hub.store.undelivered(&handle.who.user).await.map_err(store_away)?
+    } else {
+        Vec::new()
+    };
     let mut unread = BTreeMap::new();
     for missed in &undelivered {
         let dest = missed.conversation.dest_for(&handle.who.party);

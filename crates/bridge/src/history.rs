@@ -2,14 +2,33 @@
 
 use std::sync::Arc;
 
-use mqttchat_protocol::{Dest, HistoryBounds, Refusal};
+use mqttchat_protocol::{Dest, Entry, Frame, HistoryBounds, Refusal};
 
 use crate::caller::Caller;
 use crate::command::{Outcome, Re, store_away};
 use crate::hub::Hub;
 use crate::page::{frames, newest_that_fit, oldest_that_fit, with_messages};
 
-/// Answers with a page of entries, oldest first, with consecutive `seq`.
+/// A page of a conversation's log: entries with consecutive `seq`, oldest first.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The `seq` of the first entry; `None` when there are none.
+    pub first: Option<u64>,
+    /// The entries as frames.
+    pub messages: Vec<Frame>,
+    /// Whether there are more on the side that was asked for: newer ones with `after`, else older ones.
+    pub more: bool,
+}
+
+impl Page {
+    /// The `seq` of the last entry.
+    #[must_use]
+    pub fn last(&self) -> Option<u64> {
+        self.first.map(|first| first + self.messages.len() as u64 - 1)
+    }
+}
+
+/// Answers with a page of entries.
 pub(crate) async fn history(
     hub: &Arc<Hub>,
     caller: &Caller,
@@ -17,6 +36,18 @@ pub(crate) async fn history(
     dest: &Dest,
     bounds: HistoryBounds,
 ) -> Result<Outcome, Refusal> {
+    let page = history_page(hub, caller, dest, bounds).await?;
+    let members = serde_json::json!({ "more": page.more });
+    Ok(Outcome::frame(re.reply(&with_messages(&members, &page.messages))))
+}
+
+/// Reads a page of entries, bounded in number and bytes.
+pub(crate) async fn history_page(
+    hub: &Arc<Hub>,
+    caller: &Caller,
+    dest: &Dest,
+    bounds: HistoryBounds,
+) -> Result<Page, Refusal> {
     let conversation = hub.readable(caller, dest).await?;
     let most = hub.options.limits.history;
     let limit = bounds.limit.unwrap_or(most).min(most);
@@ -36,11 +67,15 @@ pub(crate) async fn history(
                 .await
                 .map_err(store_away)?;
             let more = entries.len() as u64 > limit;
-            (entries.into_iter().skip(usize::from(more)).collect(), more)
+            (entries.into_iter().skip(usize::from(more)).collect::<Vec<Entry>>(), more)
         }
     };
     let frames = frames(&entries);
     let fitting = if bounds.after.is_some() { oldest_that_fit(&frames) } else { newest_that_fit(&frames) };
-    let more = more || fitting.len() < frames.len();
-    Ok(Outcome::frame(re.reply(&with_messages(&serde_json::json!({ "more": more }), fitting))))
+    let left_out = if bounds.after.is_some() { 0 } else { frames.len() - fitting.len() };
+    Ok(Page {
+        first: entries.get(left_out).map(|entry| entry.seq),
+        messages: fitting.to_vec(),
+        more: more || fitting.len() < frames.len(),
+    })
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mqttchat_protocol::{Conversation, Dest, Frame, Person, PersonState, Refusal, ServerFrame, UserId};
+use mqttchat_store::User;
 use serde::Serialize;
 
 use crate::command::{Outcome, Re, store_away};
@@ -104,15 +105,17 @@ async fn private(
 impl Hub {
     /// A user as the rosters of private conversations show them; `None` when there is no such.
     pub(crate) async fn person(&self, id: &UserId) -> Result<Option<Person>, Refusal> {
-        let user = self.store.user(id).await.map_err(store_away)?;
-        Ok(user.map(|user| {
-            let online = self.is_anywhere(id);
-            Person {
-                id: user.id,
-                name: user.name,
-                state: Some(if online { PersonState::Online } else { PersonState::Offline }),
-                last_seen: if online { now_ms() } else { user.last_seen },
-            }
-        }))
+        Ok(self.store.user(id).await.map_err(store_away)?.map(|user| self.shown(user)))
+    }
+
+    /// A user as others see them.
+    pub(crate) fn shown(&self, user: User) -> Person {
+        let online = self.is_anywhere(&user.id);
+        Person {
+            id: user.id,
+            name: user.name,
+            state: Some(if online { PersonState::Online } else { PersonState::Offline }),
+            last_seen: if online { now_ms() } else { user.last_seen },
+        }
     }
 }

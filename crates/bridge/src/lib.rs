@@ -7,6 +7,7 @@
 //! - `deliver`: from the store's commits to everybody, the one place where an entry becomes a frame;
 //! - `sequencer`, `ring`, `cursor`: the order of one conversation on this node, and where each reader stands;
 //! - `roster`, `people`, `typing`: who is here;
+//! - `program`: what the HTTP API and applications ask of a node without a session;
 //! - `link`, `client`, `incoming`, `ingest`: MQTT clients, and what they bring;
 //! - `confirm`, `again`, `states`, `node`: what the broker hasn't confirmed, and what keeps a node going;
 //! - `cluster`, `peers`: other nodes on the same store.
@@ -42,6 +43,7 @@ mod page;
 mod patience;
 mod peers;
 mod people;
+mod program;
 mod receipts;
 mod ring;
 mod roster;
@@ -55,5 +57,7 @@ mod whois;
 
 pub use auth::{Authenticator, Denied, Guests, Identity};
 pub use bridge::{Bridge, BridgeError, Peer, Status};
+pub use history::Page;
 pub use options::{BridgeOptions, Memory, MqttOptions, Private, Rates};
+pub use program::{Program, Sent};
 pub use transport::{Event, Transport};

@@ -18,6 +18,13 @@ impl Bucket {
         Self { rates, tokens: f64::from(rates.burst.max(1)), filled: now }
     }
 
+    /// Whether it is the same as a new one.
+    pub(crate) fn is_full(&self, now: Instant) -> bool {
+        let refill = now.saturating_duration_since(self.filled).as_secs_f64()
+            * f64::from(self.rates.messages_per_second);
+        self.rates.messages_per_second == 0 || self.tokens + refill >= f64::from(self.rates.burst.max(1))
+    }
+
     /// Takes a token.
     ///
     /// # Errors
@@ -46,7 +53,10 @@ mod tests {
     fn a_burst_and_then_the_rate() {
         let start = Instant::now();
         let mut bucket = Bucket::new(Rates { messages_per_second: 10, burst: 3 }, start);
+        assert!(bucket.is_full(start));
         assert!((0..3).all(|_| bucket.take(start).is_ok()));
+        let refilled = |after| bucket.is_full(start + Duration::from_millis(after));
+        assert!(!refilled(299) && refilled(300));
         let wait = bucket.take(start).unwrap_err();
         assert!(wait > Duration::from_millis(90) && wait <= Duration::from_millis(100), "{wait:?}");
         assert!(bucket.take(start + wait).is_ok());

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use mqttchat_protocol::Frame;
+use mqttchat_protocol::{Conversation, Frame};
 
 use crate::bell::Bell;
 use crate::caller::Caller;
@@ -29,6 +29,8 @@ pub(crate) struct Handle {
     pub(crate) bell: Arc<Bell>,
     /// Its MQTT client.
     pub(crate) link: Link,
+    /// The only conversations that it is to hear of; `None`: all of its user's.
+    only: Option<Box<[Conversation]>>,
     mail: Mutex<Mail>,
     submitted: AtomicUsize,
     left_at: OnceLock<u64>,
@@ -52,10 +54,22 @@ impl Handle {
             link,
             opened_at: now_ms(),
             bell: Arc::default(),
+            only: None,
             mail: Mutex::default(),
             submitted: AtomicUsize::new(0),
             left_at: OnceLock::new(),
         }
+    }
+
+    /// A session that hears of these conversations only, and of nothing that is for its user whatever they read.
+    pub(crate) fn following(mut self, only: Option<Box<[Conversation]>>) -> Self {
+        self.only = only;
+        self
+    }
+
+    /// Whether it hears of all that is its user's.
+    pub(crate) fn hears_all(&self) -> bool {
+        self.only.is_none()
     }
 
     fn mail(&self) -> MutexGuard<'_, Mail> {
@@ -64,6 +78,9 @@ impl Handle {
 
     /// Leaves a receipt for it.
     pub(crate) fn send(&self, frame: Frame) {
+        if !self.hears_all() {
+            return;
+        }
         let mut mail = self.mail();
         if mail.bytes + frame.len() > MAIL_MAX {
             return;
@@ -75,6 +92,9 @@ impl Handle {
 
     /// Tells it that something came in a private conversation of its user, after `seq`.
     pub(crate) fn attach(&self, sequencer: &Arc<Sequencer>, seq: u64) {
+        if self.only.as_ref().is_some_and(|only| !only.contains(&sequencer.conversation)) {
+            return;
+        }
         self.mail().attach.push((sequencer.clone(), seq));
         self.bell.ring();
     }

@@ -83,6 +83,13 @@ impl Peers {
         let key = (String::new(), user.clone());
         self.nodes().values().any(|peer| peer.people.contains_key(&key))
     }
+
+    /// Every user who is signed in on another node, and the name that is shown.
+    pub(crate) fn everybody(&self) -> Vec<(UserId, Arc<str>)> {
+        let nodes = self.nodes();
+        let people = nodes.values().flat_map(|peer| &peer.people).filter(|((at, _), _)| at.is_empty());
+        people.map(|((_, user), name)| (user.clone(), name.clone())).collect()
+    }
 }
 
 /// Somebody who has come to or gone from another node.

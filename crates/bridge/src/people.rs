@@ -16,6 +16,8 @@ use crate::roster::LINGER;
 #[derive(Debug)]
 pub(crate) struct People {
     users: Mutex<HashMap<UserId, Local>>,
+    /// The buckets of those who send without a session, until they are full again.
+    visitors: Mutex<HashMap<UserId, Arc<Mutex<Bucket>>>>,
     watched: Mutex<HashMap<UserId, HashMap<Conversation, usize>>>,
     changed: Mutex<HashSet<UserId>>,
     sessions: AtomicUsize,
@@ -45,6 +47,7 @@ impl People {
     pub(crate) fn new(rates: Rates) -> Self {
         Self {
             users: Mutex::default(),
+            visitors: Mutex::default(),
             watched: Mutex::default(),
             changed: Mutex::default(),
             sessions: AtomicUsize::new(0),
@@ -56,13 +59,29 @@ impl People {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn visitors(&self) -> MutexGuard<'_, HashMap<UserId, Arc<Mutex<Bucket>>>> {
+        self.visitors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn new_bucket(&self) -> Arc<Mutex<Bucket>> {
+        Arc::new(Mutex::new(Bucket::new(self.rates, Instant::now())))
+    }
+
+    /// The bucket of a user, whether they have a session or not.
+    pub(crate) fn bucket_of(&self, user: &UserId) -> Arc<Mutex<Bucket>> {
+        if let Some(local) = self.users().get(user) {
+            return local.bucket.clone();
+        }
+        self.visitors().entry(user.clone()).or_insert_with(|| self.new_bucket()).clone()
+    }
+
     /// Adds a session. Returns the bucket of its user.
     pub(crate) fn arrive(&self, handle: &Arc<Handle>) -> Arc<Mutex<Bucket>> {
         self.sessions.fetch_add(1, Ordering::AcqRel);
         let mut users = self.users();
         let local = users.entry(handle.who.user.clone()).or_insert_with(|| Local {
             sessions: Vec::new(),
-            bucket: Arc::new(Mutex::new(Bucket::new(self.rates, Instant::now()))),
+            bucket: self.visitors().remove(&handle.who.user).unwrap_or_else(|| self.new_bucket()),
             lingers_until: None,
             left_at: 0,
             announced: false,
@@ -96,6 +115,10 @@ impl People {
     /// Who has come and gone since the last time. Those who still linger come up again.
     pub(crate) fn changes(&self, now: Instant) -> Changes {
         let noted = std::mem::take(&mut *self.changed.lock().unwrap_or_else(PoisonError::into_inner));
+        self.visitors().retain(|_, bucket| {
+            Arc::strong_count(bucket) > 1
+                || !bucket.lock().unwrap_or_else(PoisonError::into_inner).is_full(now)
+        });
         let mut changes = Changes::default();
         let mut users = self.users();
         for user in noted {
@@ -109,7 +132,9 @@ impl People {
             } else {
                 // Even if they came after the last time: their session may have told the broker, and joins have shown it.
                 let left_at = local.left_at;
-                users.remove(&user);
+                if let Some(local) = users.remove(&user) {
+                    self.visitors().insert(user.clone(), local.bucket);
+                }
                 changes.offline.push((user, left_at));
             }
         }

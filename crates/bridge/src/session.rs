@@ -69,17 +69,12 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(
-        hub: Arc<Hub>,
-        handle: Arc<Handle>,
-        bucket: Arc<Mutex<Bucket>>,
-        strikes: Strikes,
-    ) -> Self {
+    pub(crate) fn new(hub: Arc<Hub>, handle: Arc<Handle>, bucket: Arc<Mutex<Bucket>>) -> Self {
         Self {
             hub,
             handle,
             bucket,
-            strikes,
+            strikes: Strikes::default(),
             cursors: Vec::new(),
             handed: Handed::default(),
             outbox: VecDeque::new(),
@@ -91,6 +86,12 @@ impl Session {
             typing_bucket: Bucket::new(TYPING_RATES, Instant::now()),
             turn: 0,
         }
+    }
+
+    /// Remembers what the client got wrong before.
+    pub(crate) fn forgiven(mut self, strikes: Strikes) -> Self {
+        self.strikes = strikes;
+        self
     }
 
     /// Starts with what the opening has to say.

@@ -1,10 +1,11 @@
 //! `roster` and `conversations`: who is where.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mqttchat_protocol::{Conversation, Dest, Party, Person, PersonState, Refusal};
+use mqttchat_protocol::{Conversation, Dest, Party, Person, PersonState, Refusal, UserId};
 use mqttchat_store::User;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::caller::Caller;
 use crate::command::{Outcome, Re, store_away};
@@ -34,6 +35,16 @@ pub(crate) async fn first_people(hub: &Hub, sequencer: &Sequencer) -> Result<(us
 }
 
 impl Hub {
+    /// Those who are signed in on any node, by id, behind `after`.
+    fn online_after(&self, after: Option<&str>, limit: usize) -> Vec<Person> {
+        let mut online: BTreeMap<UserId, Arc<str>> = self.peers.everybody().into_iter().collect();
+        online.extend(self.people.everybody());
+        let last_seen = now_ms();
+        let behind = online.into_iter().filter(|(id, _)| after.is_none_or(|after| id.as_str() > after));
+        let person = |(id, name)| Person { id, name, state: Some(PersonState::Online), last_seen };
+        behind.take(limit).map(person).collect()
+    }
+
     /// A user as a conversation's roster shows them: online while any of their sessions is, joined here or not.
     fn line(&self, user: User, roster: &Roster) -> Person {
         let online = roster.has(&user.id) || self.is_anywhere(&user.id);
@@ -88,18 +99,56 @@ pub(crate) async fn conversations(
     after: Option<String>,
     limit: Option<u64>,
 ) -> Result<Outcome, Refusal> {
+    let (lines, more) = conversations_page(hub, caller, after.as_deref(), limit).await?;
+    Ok(Outcome::frame(re.reply(json!({ "conversations": lines, "more": more }).to_string().as_bytes())))
+}
+
+/// Those of the user's conversations that come behind `after`, and whether there are more.
+pub(crate) async fn conversations_page(
+    hub: &Hub,
+    caller: &Caller,
+    after: Option<&str>,
+    limit: Option<u64>,
+) -> Result<(Vec<Value>, bool), Refusal> {
     let limit = limit.unwrap_or(ROSTER_FIRST as u64).min(PAGE_MAX);
-    let found =
-        hub.store.conversations(&caller.user, after.as_deref(), limit + 1).await.map_err(store_away)?;
+    let found = hub.store.conversations(&caller.user, after, limit + 1).await.map_err(store_away)?;
     let more = found.len() as u64 > limit;
     let lines = found.iter().take(limit as usize).map(|line| {
         let last = line.last.as_ref().map(mqttchat_protocol::Entry::to_frame);
-        let last = last.and_then(|frame| serde_json::from_slice::<serde_json::Value>(frame.as_json()).ok());
+        let last = last.and_then(|frame| serde_json::from_slice::<Value>(frame.as_json()).ok());
         json!({
             "dest": line.dest, "title": line.title, "head": line.head, "read": line.read,
             "delivered": line.delivered, "last": last,
         })
     });
-    let lines: Vec<_> = lines.collect();
-    Ok(Outcome::frame(re.reply(json!({ "conversations": lines, "more": more }).to_string().as_bytes())))
+    Ok((lines.collect(), more))
+}
+
+/// Those users who come behind `after` by id, all or only those in one state, and whether there are more.
+pub(crate) async fn users_page(
+    hub: &Hub,
+    state: Option<PersonState>,
+    after: Option<&str>,
+    limit: Option<u64>,
+) -> Result<(Vec<Person>, bool), Refusal> {
+    let limit = limit.unwrap_or(ROSTER_FIRST as u64).min(PAGE_MAX) as usize;
+    let mut people = if state == Some(PersonState::Online) {
+        hub.online_after(after, limit + 1)
+    } else {
+        let mut people = Vec::new();
+        let mut after = after.map(str::to_owned);
+        loop {
+            let users = hub.store.users_page(after.as_deref(), limit as u64 + 1).await.map_err(store_away)?;
+            let is_last = users.len() <= limit;
+            after = users.last().map(|user| user.id.to_string());
+            let shown = users.into_iter().map(|user| hub.shown(user));
+            people.extend(shown.filter(|person| state.is_none() || person.state == state));
+            if is_last || people.len() > limit {
+                break people;
+            }
+        }
+    };
+    let more = people.len() > limit;
+    people.truncate(limit);
+    Ok((people, more))
 }

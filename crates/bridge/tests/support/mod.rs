@@ -1,5 +1,6 @@
 //! A bridge without sockets: clients speak to it through a transport in memory.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(dead_code, reason = "not every test needs everything")]
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
@@ -43,8 +44,17 @@ impl App {
     }
 
     async fn on(directory: TempDir, mut options: BridgeOptions) -> Self {
-        options.mqtt = MqttOptions { targets: vec![("127.0.0.1".into(), nobody())], ..options.mqtt };
         options.rates.messages_per_second = 0;
+        Self::limited(directory, options).await
+    }
+
+    /// One whose users may send only so fast.
+    pub(crate) async fn with_rates(options: BridgeOptions) -> Self {
+        Self::limited(tempfile::tempdir().unwrap(), options).await
+    }
+
+    async fn limited(directory: TempDir, mut options: BridgeOptions) -> Self {
+        options.mqtt = MqttOptions { targets: vec![("127.0.0.1".into(), nobody())], ..options.mqtt };
         let store = Store::open(StoreOptions::sqlite(directory.path())).await.unwrap();
         let bridge = Bridge::start(store.clone(), options).await.unwrap();
         Self { bridge, store, directory }

@@ -1,0 +1,173 @@
+//! What a program asks of a node without a session: the HTTP API, and applications that have a server inside.
+//!
+//! Everything here goes through the same functions as the frames of a session, with the same limits, rates and rights.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mqttchat_protocol::{
+    Dest, Entry, ErrorCode, Hello, HistoryBounds, Limits, MessageId, Person, PersonState, Refusal, UserId,
+};
+use mqttchat_store::Appended;
+use serde_json::{Map, Value};
+use tokio::sync::oneshot;
+
+use crate::auth::{Denied, Identity};
+use crate::bridge::{Bridge, run};
+use crate::caller::Caller;
+use crate::command::{new_message, take_turn};
+use crate::deliver::{Origin, refusal, unavailable};
+use crate::greet::{Ended, open_as};
+use crate::history::{Page, history_page};
+use crate::hub::Hub;
+use crate::session::CloseCode;
+use crate::transport::Transport;
+use crate::whois::{conversations_page, users_page};
+
+/// How a session ends that the store didn't let begin: "Try Again Later" (IANA WebSocket Close Code 1013).
+const TRY_LATER: CloseCode = (1013, "the store is away; try again later");
+
+/// A user, spoken for by a program. Rights are read again for each call.
+#[derive(Clone)]
+pub struct Program {
+    hub: Arc<Hub>,
+    who: Caller,
+}
+
+/// A message that is in the log.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// It, as it stands there now.
+    pub entry: Arc<Entry>,
+    /// Whether this call put it there; if not, it came again, and this is the first.
+    pub fresh: bool,
+}
+
+impl std::fmt::Debug for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Program").field("user", &self.who.user).finish_non_exhaustive()
+    }
+}
+
+impl Bridge {
+    /// The program that shows this token, which speaks for the token's user.
+    ///
+    /// # Errors
+    /// [`Denied`]: the token is no good, or the store can't be asked.
+    pub async fn program(&self, token: &str) -> Result<Program, Denied> {
+        let hello = Hello { name: None, token: Some(token.to_owned()), log: None, resume: BTreeMap::new() };
+        Ok(self.program_of(self.hub.authenticator.authenticate(&hello).await?))
+    }
+
+    /// A program that speaks for somebody whom the application itself vouches for.
+    #[must_use]
+    pub fn program_of(&self, identity: Identity) -> Program {
+        Program { hub: self.hub.clone(), who: Caller::new(identity.user, identity.name) }
+    }
+
+    /// What a client may do.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.hub.options.limits
+    }
+}
+
+impl Program {
+    /// The user it speaks for.
+    #[must_use]
+    pub fn user(&self) -> &UserId {
+        &self.who.user
+    }
+
+    /// Sends a message, and waits until it is on disk. The same id, conversation and content again are the same message.
+    ///
+    /// Cancel safety: dropped, it may or may not be sent; the same id can be sent again.
+    ///
+    /// # Errors
+    /// `too_large`, `rate_limited`, `id_conflict`, `not_found`, `forbidden`, `unavailable`.
+    pub async fn send(&self, id: MessageId, dest: &Dest, data: &Map<String, Value>) -> Result<Sent, Refusal> {
+        let entry = new_message(&self.hub.options.limits, &self.who, id, dest, data)?;
+        take_turn(&self.hub.people.bucket_of(&self.who.user))?;
+        let (sender, outcome) = oneshot::channel();
+        self.hub.clone().submit(entry, Origin::Caller(sender)).await;
+        match outcome.await {
+            Ok(Ok(Appended { entry, fresh, .. })) => Ok(Sent { entry, fresh }),
+            Ok(Err(error)) => Err(refusal(&error)),
+            Err(_) => Err(unavailable()),
+        }
+    }
+
+    /// Reads a page of a conversation's log.
+    ///
+    /// # Errors
+    /// `not_found`, `unavailable`.
+    pub async fn history(&self, dest: &Dest, bounds: HistoryBounds) -> Result<Page, Refusal> {
+        history_page(&self.hub, &self.who, dest, bounds).await
+    }
+
+    /// A page of the user's conversations as docs/protocol.md §4 shows them, by dest, and whether there are more.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub async fn conversations(
+        &self,
+        after: Option<&str>,
+        limit: Option<u64>,
+    ) -> Result<(Vec<Value>, bool), Refusal> {
+        conversations_page(&self.hub, &self.who, after, limit).await
+    }
+
+    /// A page of all users by id, or of those in one state, and whether there are more.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub async fn users(
+        &self,
+        state: Option<PersonState>,
+        after: Option<&str>,
+        limit: Option<u64>,
+    ) -> Result<(Vec<Person>, bool), Refusal> {
+        users_page(&self.hub, state, after, limit).await
+    }
+
+    /// A user.
+    ///
+    /// # Errors
+    /// `not_found`, `unavailable`.
+    pub async fn person(&self, id: &UserId) -> Result<Person, Refusal> {
+        let person = self.hub.person(id).await?;
+        person.ok_or_else(|| Refusal::new(ErrorCode::NotFound, format!("there is no user {id}")))
+    }
+
+    /// Whether the user may read a conversation at this moment.
+    ///
+    /// # Errors
+    /// `not_found`, `unavailable`.
+    pub async fn may_read(&self, dest: &Dest) -> Result<(), Refusal> {
+        self.hub.readable(&self.who, dest).await.map(|_| ())
+    }
+
+    /// Runs a session that hears of these conversations and of nothing else, to its end. It goes on behind the `seq` that
+    /// is given with a conversation; the others `transport` joins by frames of its own. The first frame that it is fed
+    /// is a 1000; without one it is closed with 1013 when the store is away.
+    pub fn follow<T: Transport>(
+        &self,
+        transport: T,
+        conversations: &BTreeMap<Dest, Option<u64>>,
+    ) -> impl Future<Output = ()> + Send + use<T> {
+        let known = conversations.iter().filter_map(|(dest, seq)| Some((dest.clone(), (*seq)?)));
+        let hello = Hello { name: None, token: None, log: None, resume: known.collect() };
+        let identity = Identity { user: self.who.user.clone(), name: self.who.name.clone(), token: None };
+        let only = conversations.keys().map(|dest| dest.seen_by(&self.who.party)).collect();
+        let hub = self.hub.clone();
+        run(transport, move |_| {
+            Box::pin(async move {
+                let opened = open_as(&hub, None, &hello, &identity, Some(only)).await;
+                if let Ok((session, _)) = &opened {
+                    tracing::debug!(session = session.handle.id, user = %identity.user, "stream opened");
+                }
+                opened.map_err(|_| Ended::Close(TRY_LATER))
+            })
+        })
+    }
+}
