@@ -38,7 +38,7 @@ build: ## Build the release binary, target/release/mqttchat
 
 # --- testing -----------------------------------------------------------------------------------
 
-.PHONY: test test-unit test-component test-contract test-integration test-e2e test-chaos test-js test-tools
+.PHONY: test test-unit test-component test-contract test-integration test-e2e test-chaos chaos-campaign test-js test-tools
 .PHONY: test-system test-ui-acceptance test-functional
 test: ## Run all tests: unit, component, contract, integration, end to end, chaos
 	@$(MAKE) test-unit
@@ -69,10 +69,15 @@ test-e2e: test-tools ## The page in real browsers
 
 test-system test-ui-acceptance test-functional: test-e2e ## The same as test-e2e
 
-# One run at a time, with what it says. CHAOS_SECONDS for more, CHAOS_SEED to replay, CHAOS_ONLY for one run.
+# One run at a time, with what it says. CHAOS_SECONDS for more, CHAOS_SEED to replay, CHAOS_ONLY for one run, CHAOS_RATE
+# for messages of each device in a second, CHAOS_KILLS for more kills.
 test-chaos: test-tools ## People who talk while everything breaks, two minutes of it (CHAOS_SECONDS=… CHAOS_SEED=…)
 	$(BUILD_SERVER)
 	$(CARGO) test --workspace --locked --test chaos -- --test-threads=1
+
+chaos-campaign: test-tools ## The same until 100 kills and 200,000 messages are in, with a table in the end (half an hour)
+	$(BUILD_SERVER)
+	@tests/campaign.sh
 
 # What later versions of Node have by themselves.
 NODE_18 := --experimental-global-customevent --experimental-global-webcrypto

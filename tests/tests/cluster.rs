@@ -10,9 +10,11 @@
 #[path = "../../crates/store/tests/suite/cluster.rs"]
 mod postgres;
 
+use std::time::Instant;
+
 use anyhow::Result;
 use futures::future::try_join;
-use mqttchat_e2e::mqtt::Subscriber;
+use mqttchat_e2e::mqtt::{Subscriber, publish};
 use mqttchat_e2e::{App, Mosquitto, User, eventually};
 use postgres::Cluster;
 use serde_json::json;
@@ -111,6 +113,26 @@ async fn the_same_id_on_two_nodes_at_once_is_stored_once() -> Result<()> {
         assert_eq!((first.seq, first.time), (second.seq, second.time));
     }
     assert_eq!(ann.whole_history("public").await?.len(), 30);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_node_that_stops_leaves_strangers_messages_to_the_other() -> Result<()> {
+    let (database, broker) = (Cluster::start(), Mosquitto::start().await?);
+    let url = database.database("chat");
+    let node = || App::builder().no_rate_limit().args(["--database", &url]).broker(&broker.url()).start();
+    let mut one = node().await?;
+    broker.expect_subscriptions("rooms/+/msgs", 1).await?;
+    let two = node().await?;
+    let bob = two.member("Bob").await?;
+    publish(&broker, "public/msgs", "to the first").await?;
+    bob.expect_text("to the first").await?;
+    one.stop().await?;
+    let begun = Instant::now();
+    publish(&broker, "public/msgs", "to the second").await?;
+    bob.expect_text("to the second").await?;
+    // A lease that had to run out first would take 20 s.
+    assert!(begun.elapsed().as_secs() < 15, "{:?}", begun.elapsed());
     Ok(())
 }
 

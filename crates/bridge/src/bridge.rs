@@ -14,7 +14,7 @@ use crate::auth::{Authenticator, Guests};
 use crate::figures;
 use crate::greet::{Ended, greet};
 use crate::hub::{Hub, HubParts};
-use crate::ingest::ingest;
+use crate::ingest::{ingest, leave_to_others};
 use crate::limits::Bucket;
 use crate::mail::Handle;
 use crate::node::NODE_TTL;
@@ -185,6 +185,7 @@ impl Bridge {
         let stored = async {
             hub.store.set_presence(&hub.node, &[], &offline).await?;
             hub.store.set_confirmed(&hub.node, hub.confirm.low()).await?;
+            leave_to_others(hub).await?;
             hub.store.release_lease(&lease, &hub.incarnation).await
         };
         if let Err(error) = stored.await {

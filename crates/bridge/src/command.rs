@@ -211,7 +211,8 @@ fn typing_changed(session: &mut Session, re: Re, dest: &Dest, typing: bool) -> R
     let Some(sequencer) = joined.map(|cursor| cursor.sequencer.clone()) else {
         return Err(re.refused(not_joined()));
     };
-    if session.typing_bucket.take(Instant::now()).is_ok() {
+    // An end is told only when there was a beginning, so it costs nothing; dropped, it would show for seconds.
+    if !typing || session.typing_bucket.take(Instant::now()).is_ok() {
         session.hub.typing(&session.handle, &sequencer, typing);
     }
     Ok(())

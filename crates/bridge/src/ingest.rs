@@ -9,7 +9,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 use mqttchat_protocol::{Dest, DisplayName, EntryKind, EnvelopeError, MessageId, Party, Topic};
-use mqttchat_store::{AppendError, IngestMark, NewEntry};
+use mqttchat_store::{AppendError, IngestMark, NewEntry, StoreError};
 use rumqttc::{Publish, QoS};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
@@ -33,6 +33,9 @@ const ACKS: usize = 2048;
 const LEASE: &str = "ingest";
 const LEASE_TTL: Duration = Duration::from_secs(20);
 const LEASE_RENEW: Duration = Duration::from_secs(5);
+
+/// How often a node without the lease asks for it: strangers' messages wait that much longer when its holder has died.
+const LEASE_ASK: Duration = Duration::from_secs(2);
 
 /// How long to wait before the store is tried again.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -108,8 +111,16 @@ pub(crate) async fn ingest(hub: Arc<Hub>) {
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "the ingest lease can't be asked for"),
         }
-        tokio::time::sleep(LEASE_RENEW).await;
+        tokio::time::sleep(LEASE_ASK).await;
     }
+}
+
+/// Leaves the lease, if it is this node's, to whoever asks next: nobody has to wait until it has run out.
+///
+/// # Errors
+/// When the store can't be written.
+pub(crate) async fn leave_to_others(hub: &Hub) -> Result<(), StoreError> {
+    hub.store.release_lease(LEASE, &hub.incarnation).await
 }
 
 async fn hold_lease(hub: &Arc<Hub>) {

@@ -39,7 +39,7 @@ const CATCH_UP_PAGE: u64 = 50;
 /// How long the store is left alone after a read has failed.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 
-/// How often typing may begin and end; what is above that is dropped.
+/// How often a session may say that its user is typing; what is above that is dropped (docs/protocol.md "typing").
 const TYPING_RATES: Rates = Rates { messages_per_second: 2, burst: 10 };
 
 /// How a session ends, for its transport.

@@ -87,18 +87,20 @@ pub struct Device {
     /// How long it was asked to stay away.
     pub(super) away: Duration,
     doors: Vec<SocketAddr>,
+    rate: u32,
     status: watch::Sender<Status>,
     written: u64,
     sessions: u64,
 }
 
 impl Device {
-    /// Somebody's device that was not connected yet; and how far it is.
+    /// Somebody's device that was not connected yet, and comes in by one of the doors; and how far it is. It writes
+    /// `rate` messages a second, as long as they are answered.
     #[must_use]
     pub fn new(
         (index, of): (usize, DeviceOf),
         identity: Identity,
-        doors: Vec<SocketAddr>,
+        (doors, rate): (Vec<SocketAddr>, u32),
         seed: u64,
         recorder: Recorder,
         orders: watch::Receiver<Orders>,
@@ -116,6 +118,7 @@ impl Device {
             rng: StdRng::seed_from_u64(seed),
             away: Duration::ZERO,
             doors,
+            rate,
             status,
             written: 0,
             sessions: 0,
@@ -161,6 +164,11 @@ impl Device {
         self.pending.push_back(message.clone());
         let times = if self.rng.random_bool(DOUBLE) { 2 } else { 1 };
         (message, times)
+    }
+
+    /// How long it thinks about its next message.
+    pub(super) fn pause(&mut self) -> Duration {
+        Duration::from_secs(1).div_f64(f64::from(self.rate)).mul_f64(self.rng.random_range(0.2..1.8))
     }
 
     /// Tells the run how far this device is.

@@ -42,6 +42,8 @@ pub enum Fault {
     StopDatabase,
     /// The disk of the servers' data is full.
     FullDisk,
+    /// The servers' data can be read only.
+    ReadOnly,
     /// The servers' clock is set so many seconds from the right time; it stays so.
     StepClock(i64),
 }
@@ -58,11 +60,13 @@ pub struct Planned {
 }
 
 /// The faults of a run, without an end: for one seed and one choice always the same.
-pub fn schedule(seed: u64, choice: Vec<Fault>) -> impl Iterator<Item = Planned> {
+///
+/// Those of `first` come first, in some order and briskly, since a short run has no time for all of `choice`. Of these,
+/// each has its turn before any comes again.
+pub fn schedule(seed: u64, first: Vec<Fault>, choice: Vec<Fault>) -> impl Iterator<Item = Planned> {
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut left = Vec::new();
+    let (mut brisk, mut left) = (first.len(), first);
     std::iter::from_fn(move || {
-        // All of them in some order before any comes again, so that a short run has each.
         if left.is_empty() {
             left.clone_from(&choice);
         }
@@ -70,24 +74,44 @@ pub fn schedule(seed: u64, choice: Vec<Fault>) -> impl Iterator<Item = Planned> 
             return None;
         }
         let fault = left.swap_remove(rng.random_range(0..left.len()));
-        let pause = Duration::from_millis(rng.random_range(200..1200));
-        let hold = Duration::from_millis(rng.random_range(20..1800));
+        let (pauses, holds) = if brisk > 0 { (200..500, 100..700) } else { (200..1200, 20..1800) };
+        brisk = brisk.saturating_sub(1);
+        let pause = Duration::from_millis(rng.random_range(pauses));
+        let hold = Duration::from_millis(rng.random_range(holds));
         Some(Planned { pause, fault, hold })
     })
 }
 
+impl Fault {
+    /// Its kind, the same for all servers, clients and times.
+    #[must_use]
+    pub fn kind(&self) -> String {
+        let name = format!("{self:?}");
+        name.split('(').next().unwrap_or_default().to_owned()
+    }
+
+    /// Whether it is a SIGKILL of a server or of a broker.
+    #[must_use]
+    pub fn kills(&self) -> bool {
+        matches!(self, Self::KillServer(_) | Self::KillBroker | Self::EmptyBroker)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Fault, schedule};
+    use super::{Fault, Planned, schedule};
 
     #[test]
     fn a_seed_replays_and_each_fault_has_its_turn() {
-        let choice = vec![Fault::KillServer(0), Fault::Storm, Fault::CutLink];
-        let first: Vec<_> = schedule(7, choice.clone()).take(30).collect();
-        assert_eq!(first, schedule(7, choice.clone()).take(30).collect::<Vec<_>>());
-        assert_ne!(first, schedule(8, choice.clone()).take(30).collect::<Vec<_>>());
-        for turn in first.chunks(3) {
-            assert!(choice.iter().all(|fault| turn.iter().any(|planned| planned.fault == *fault)));
-        }
+        let first = [Fault::CutLink, Fault::ReadOnly];
+        let choice = [Fault::KillServer(0), Fault::Storm, Fault::CutLink];
+        let planned = |seed| schedule(seed, first.to_vec(), choice.to_vec()).take(32).collect::<Vec<_>>();
+        assert_eq!(planned(7), planned(7));
+        assert_ne!(planned(7), planned(8));
+        let has = |turn: &[Planned], fault| turn.iter().any(|planned| planned.fault == fault);
+        let all = planned(7);
+        let (begun, rest) = all.split_at(2);
+        assert!(first.iter().all(|fault| has(begun, *fault)));
+        assert!(rest.chunks(3).all(|turn| choice.iter().all(|fault| has(turn, *fault))));
     }
 }

@@ -102,7 +102,7 @@ pub enum What {
     Published { from: String, id: String, conversation: Conversation, text: String },
     /// The broker confirmed an MQTT client's message.
     Taken { from: String, id: String },
-    /// A session got the 100 for a message.
+    /// A session got the 100 for a message; `text` is what it had sent, where it still knows that.
     Acknowledged {
         session: String,
         user: String,
@@ -110,9 +110,17 @@ pub enum What {
         conversation: Conversation,
         seq: u64,
         time: u64,
+        text: Option<String>,
     },
     /// A session got an error for a message that is no use to try again.
-    Refused { session: String, user: String, id: String, code: String },
+    Refused {
+        session: String,
+        user: String,
+        id: String,
+        conversation: Conversation,
+        text: String,
+        code: String,
+    },
     /// A session was opened; it goes on behind these places.
     Opened { session: String, device: String, user: String, resumed: BTreeMap<Conversation, u64> },
     /// A session joined; what is live follows after `head`.

@@ -4,12 +4,15 @@
 //! | --- | --- |
 //! | [`history`], [`recorder`] | what each client sent, had acknowledged and saw |
 //! | [`checker`] | the promises, as a function over histories |
+//! | [`figures`], [`say`] | what a run did, on a line that everybody sees |
 //! | [`device`] | a client that behaves well: sends again, resumes, fetches what is missing, confirms |
+//! | `twin` | somebody who says each thing over two connections at once |
 //! | [`outsider`] | an MQTT client of our own, that sends again until the broker has confirmed |
 //! | [`proxy`] | stands between two programs, and delays, swallows and cuts what they say |
+//! | [`liar`] | stands there too, and tells clients what the server never said |
 //! | [`fault`] | what can break, and the schedule made from a seed |
 //! | [`stage`] | the servers, the broker and the proxies of a run |
-//! | [`disk`], [`clock`] | a disk that can be full, a clock that can be set |
+//! | [`disk`], [`read_only`], [`clock`] | a disk that can be full, files that can be read-only, a clock that can be set |
 //! | [`trace`] | what a process asks the kernel for |
 //! | [`run`] | one run, from the first sign-in to the checked history |
 
@@ -18,12 +21,17 @@ pub mod clock;
 pub mod device;
 pub mod disk;
 pub mod fault;
+pub mod figures;
 pub mod history;
+pub mod liar;
 pub mod outsider;
 pub mod proxy;
+pub mod read_only;
 pub mod recorder;
 pub mod run;
+pub mod say;
 mod session;
 pub mod stage;
 pub mod trace;
+mod twin;
 mod view;

@@ -10,14 +10,17 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::checker;
+use super::checker::{self, Violation};
 use super::device::{Device, Identity, Orders, Phase, Status};
 use super::fault::{Fault, schedule};
+use super::figures::Figures;
 use super::history::{Conversation, DeviceOf, Entry, History, What};
+use super::liar::Lie;
 use super::outsider::{Outsider, overhear, publish_readings};
 use super::recorder::Recorder;
 use super::session::entry;
 use super::stage::{Configuration, Database, Stage};
+use super::twin::Twin;
 
 /// How long after the last fault everybody may need.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -28,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(100);
 const OUTSIDERS: u64 = 2;
 
 /// Who is there, how many devices they have, and with whom they talk in private.
-const PEOPLE: [(&str, usize, &[&str]); 8] = [
+const PEOPLE: [(&str, usize, &[&str]); 9] = [
     ("ann", 2, &["bob", "carol", "ann"]),
     ("bob", 2, &["ann"]),
     ("carol", 1, &["ann", "dave"]),
@@ -37,7 +40,12 @@ const PEOPLE: [(&str, usize, &[&str]); 8] = [
     ("frank", 1, &["eve"]),
     ("gina", 1, &[]),
     ("hugo", 1, &[]),
+    (TWIN, 1, &[TWIN]),
 ];
+/// Who says everything twice, beside their device.
+const TWIN: &str = "ida";
+/// Messages that a device writes in a second, where nothing else is said.
+pub const RATE: u32 = 22;
 
 /// What to run. See [`Run::go`].
 #[derive(Debug, Clone)]
@@ -50,86 +58,79 @@ pub struct Run {
     pub seed: u64,
     /// How long things break.
     pub duration: Duration,
-    /// What breaks; all that can where it is empty.
+    /// What breaks first, however short the run is.
+    pub first: Vec<Fault>,
+    /// What breaks then.
     pub faults: Vec<Fault>,
+    /// Messages that each device writes in a second.
+    pub rate: u32,
     /// The database of [`Configuration::Nodes`].
     pub database: Option<Arc<dyn Database>>,
+    /// What the clients are told instead of the truth.
+    pub lie: Option<Lie>,
 }
 
-/// What a good run did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Figures {
-    /// Messages that were acknowledged.
-    pub acknowledged: usize,
-    /// Messages that sessions were shown.
-    pub shown: usize,
-    /// Sessions that were opened.
-    pub sessions: usize,
-    /// Servers killed.
-    pub kills: usize,
-    /// Messages of MQTT clients in the log.
-    pub foreign: usize,
-    /// From the last fault until everybody knew everything, in ms.
-    pub settled: u128,
+/// What came of a run.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// What it did.
+    pub figures: Figures,
+    /// The promises that were broken.
+    pub violations: Vec<Violation>,
+    /// Everything that happened.
+    pub history: History,
 }
 
 struct Cast {
     identities: BTreeMap<String, Identity>,
     devices: Vec<DeviceOf>,
     states: Vec<watch::Receiver<Status>>,
+    /// Whether the one who says everything twice waits for answers.
+    twin: watch::Receiver<bool>,
 }
 
 impl Run {
     /// Runs, and checks what happened.
     ///
     /// # Errors
-    /// When a program fails, or a promise was broken; the history is then in a file in `target/chaos`.
-    pub async fn go(self) -> Result<Figures> {
-        let (history, settled) = self.play().await.with_context(|| self.replay())?;
-        let count =
-            |like: fn(&What) -> bool| history.records.iter().filter(|record| like(&record.what)).count();
-        let public = history.logs.get(&Conversation::public()).map_or(&[][..], Vec::as_slice);
-        let figures = Figures {
-            acknowledged: count(|what| matches!(what, What::Acknowledged { .. })),
-            shown: count(|what| matches!(what, What::Saw { .. })),
-            sessions: count(|what| matches!(what, What::Opened { .. })),
-            kills: count(
-                |what| matches!(what, What::Fault { fault } if fault.starts_with("KillServer") && fault.contains(" for ")),
-            ),
-            foreign: public.iter().filter(|entry| entry.from.starts_with("mqtt:")).count(),
-            settled,
-        };
+    /// When a program fails.
+    pub async fn go(&self) -> Result<Outcome> {
+        let (history, suffered, skipped) = self.play().await.with_context(|| self.replay())?;
         let violations = checker::check(&history);
+        let figures = Figures::of(&history, &suffered, &skipped, &violations);
+        Ok(Outcome { figures, violations, history })
+    }
+
+    /// Demands that no promise was broken.
+    ///
+    /// # Errors
+    /// When one was. The history is then in a file in `target/chaos`.
+    pub fn demand(&self, outcome: &Outcome) -> Result<()> {
+        let Outcome { violations, history, .. } = outcome;
         if violations.is_empty() {
-            return Ok(figures);
+            return Ok(());
         }
         let path = target()?.join(format!("{}-{}.jsonl", self.name, self.seed));
         history.save(&path)?;
-        let report = checker::report(&history, &violations);
-        bail!("{report}\n{figures:?}\nthe whole history: {}\n{}", path.display(), self.replay())
+        let report = checker::report(history, violations);
+        bail!("{report}\nthe whole history: {}\n{}", path.display(), self.replay())
     }
 
     fn replay(&self) -> String {
-        let seconds = self.duration.as_secs();
+        let (seconds, rate) = (self.duration.as_secs(), self.rate);
         format!(
-            "replay: CHAOS_SEED={} CHAOS_SECONDS={seconds} CHAOS_ONLY={} make test-chaos",
+            "replay: CHAOS_SEED={} CHAOS_SECONDS={seconds} CHAOS_RATE={rate} CHAOS_ONLY={} make test-chaos",
             self.seed, self.name
         )
     }
 
-    async fn play(&self) -> Result<(History, u128)> {
-        let mut stage = Stage::start(self.configuration, self.database.clone()).await?;
+    async fn play(&self) -> Result<(History, Vec<Fault>, Vec<Fault>)> {
+        let mut stage = Stage::start(self.configuration, self.database.clone(), self.lie).await?;
         let recorder = Recorder::default();
         let orders = watch::Sender::new(Orders { phase: Phase::Talking, asleep: None });
         let mut tasks = JoinSet::new();
         let mut witnesses = JoinSet::new();
-        let choice =
-            if self.faults.is_empty() { self.configuration.faults(devices()) } else { self.faults.clone() };
-        let choice: Vec<_> = choice.into_iter().filter(|fault| stage.can(*fault)).collect();
-        let loses = |fault: &Fault| matches!(fault, Fault::KillBroker | Fault::EmptyBroker);
-        // The broker inside the server dies with it.
-        let broker_kept = matches!(self.configuration, Configuration::Mosquitto | Configuration::Nodes(_))
-            && !choice.iter().any(loses);
+        let broker_kept = self.keeps_broker();
         if broker_kept {
             let mut witness = Outsider::connect(&stage.access().borrow().clone(), "witness").await?;
             witness.subscribe("public/msgs").await?;
@@ -140,21 +141,12 @@ impl Run {
             let (name, seed) = (format!("meter{number}"), self.seed ^ (0x4d << 32) ^ number);
             tasks.spawn(publish_readings(name, seed, stage.access(), recorder.clone(), orders.subscribe()));
         }
-        let end = Instant::now() + self.duration;
-        for planned in schedule(self.seed, choice) {
-            if Instant::now() + planned.pause >= end {
-                break;
-            }
-            sleep(planned.pause).await;
-            stage.suffer(planned, &recorder, &orders).await.with_context(|| format!("{planned:?}"))?;
-        }
-        sleep(end.saturating_duration_since(Instant::now())).await;
+        let (suffered, skipped) = self.torment(&mut stage, &recorder, &orders).await?;
 
         recorder.note(What::Healed);
         orders.send_modify(|orders| orders.phase = Phase::Quiet);
         let healed = Instant::now();
         let mut logs = settle(&stage, &cast, healed).await?;
-        let settled = healed.elapsed().as_millis();
         let taken = recorder.count(|what| matches!(what, What::Taken { .. }));
         while broker_kept && foreign(&logs) < taken && healed.elapsed() < OUTSIDE {
             sleep(LOOK).await;
@@ -175,14 +167,45 @@ impl Run {
             ended.context("a client failed")?;
         }
         let history = History {
-            configuration: self.name.to_owned(),
+            configuration: self.name.clone(),
             seed: self.seed,
             broker_kept,
             devices: cast.devices,
             records: recorder.take(),
             logs,
         };
-        Ok((history, settled))
+        Ok((history, suffered, skipped))
+    }
+
+    /// Whether the broker keeps what it has confirmed to MQTT clients, whatever breaks.
+    fn keeps_broker(&self) -> bool {
+        let loses = |fault: &Fault| matches!(fault, Fault::KillBroker | Fault::EmptyBroker);
+        // The broker inside the server dies with it.
+        matches!(self.configuration, Configuration::Mosquitto | Configuration::Nodes(_))
+            && !self.first.iter().chain(&self.faults).any(loses)
+    }
+
+    /// Breaks things until the time is over; says what was broken, and what cannot be on this machine.
+    async fn torment(
+        &self,
+        stage: &mut Stage,
+        recorder: &Recorder,
+        orders: &watch::Sender<Orders>,
+    ) -> Result<(Vec<Fault>, Vec<Fault>)> {
+        let (first, skipped): (Vec<_>, Vec<_>) = self.first.iter().partition(|fault| stage.can(**fault));
+        let (choice, never): (Vec<_>, Vec<_>) = self.faults.iter().partition(|fault| stage.can(**fault));
+        let (begin, mut suffered) = (first.len(), Vec::new());
+        let end = Instant::now() + self.duration;
+        for planned in schedule(self.seed, first, choice) {
+            if suffered.len() >= begin && Instant::now() + planned.pause >= end {
+                break;
+            }
+            sleep(planned.pause).await;
+            stage.suffer(planned, recorder, orders).await.with_context(|| format!("{planned:?}"))?;
+            suffered.push(planned.fault);
+        }
+        sleep(end.saturating_duration_since(Instant::now())).await;
+        Ok((suffered, [skipped, never].concat()))
     }
 
     async fn assemble(
@@ -192,11 +215,14 @@ impl Run {
         orders: &watch::Sender<Orders>,
         tasks: &mut JoinSet<()>,
     ) -> Result<Cast> {
-        let mut cast = Cast { identities: BTreeMap::new(), devices: Vec::new(), states: Vec::new() };
+        let mut identities = BTreeMap::new();
         for (user, _, _) in PEOPLE {
-            let identity = stage.sign_in(user).await?;
-            cast.identities.insert(user.to_owned(), identity);
+            identities.insert(user.to_owned(), stage.sign_in(user).await?);
         }
+        let (identity, seed) = (&identities[TWIN], self.seed ^ (0x54 << 32));
+        let (twin, busy) = Twin::new(identity, &stage.doors(), seed, recorder, orders.subscribe())?;
+        tasks.spawn(twin.run());
+        let mut cast = Cast { identities, devices: Vec::new(), states: Vec::new(), twin: busy };
         for (user, count, partners) in PEOPLE {
             for number in 0..count {
                 let index = cast.devices.len();
@@ -210,7 +236,7 @@ impl Run {
                 let (device, status) = Device::new(
                     (index, of),
                     identity,
-                    stage.doors(),
+                    (stage.doors(), self.rate),
                     seed,
                     recorder.clone(),
                     orders.subscribe(),
@@ -242,7 +268,7 @@ fn foreign(logs: &BTreeMap<Conversation, Vec<Entry>>) -> usize {
 async fn settle(stage: &Stage, cast: &Cast, healed: Instant) -> Result<BTreeMap<Conversation, Vec<Entry>>> {
     loop {
         let late = healed.elapsed() >= SETTLE;
-        if late || cast.states.iter().all(|state| quiet(&state.borrow())) {
+        if late || (!*cast.twin.borrow() && cast.states.iter().all(|state| quiet(&state.borrow()))) {
             let logs = read_logs(stage, cast).await?;
             let heads = |state: &Status| {
                 state.heads.iter().all(|(conversation, head)| {

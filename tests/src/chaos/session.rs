@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use futures::{SinkExt, StreamExt};
-use rand::RngExt;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -49,14 +48,19 @@ enum Happened {
     Orders,
 }
 
-/// Ends with an error for every end that the device did not want.
-pub(super) async fn run(device: &mut Device, name: &str, door: SocketAddr) -> Result<()> {
+/// A WebSocket on which nothing was said yet.
+pub(super) async fn open(door: SocketAddr) -> Result<WebSocketStream<TcpStream>> {
     let open = async {
         let stream = TcpStream::connect(door).await?;
         stream.set_nodelay(true)?;
         anyhow::Ok(tokio_tungstenite::client_async(format!("ws://{door}/ws"), stream).await?.0)
     };
-    let socket = timeout(PATIENCE, open).await.context("no connection")??;
+    timeout(PATIENCE, open).await.context("no connection")?
+}
+
+/// Ends with an error for every end that the device did not want.
+pub(super) async fn run(device: &mut Device, name: &str, door: SocketAddr) -> Result<()> {
+    let socket = open(door).await?;
     let (asked, requests) = (HashMap::new(), 0);
     let mut session = Session { device, name, socket, asked, requests, fetching: false, retry: None };
     timeout(SILENCE, session.hello()).await.context("no answer to hello")??;
@@ -121,7 +125,7 @@ impl Session<'_> {
                     self.fetch().await?;
                 }
                 Happened::Say => {
-                    say = Instant::now() + Duration::from_millis(self.device.rng.random_range(10..80));
+                    say = Instant::now() + self.device.pause();
                     let (message, times) = self.device.write();
                     for _ in 0..times {
                         self.send_message(&message).await?;
@@ -168,10 +172,12 @@ impl Session<'_> {
             }
             (_, Some(100)) => {
                 let id = text(&frame["data"])?;
-                self.device.pending.retain(|pending| pending.id != id);
+                let sent = self.forget_pending(&id).map(|pending| pending.text);
                 let (seq, time) = (number(&frame["seq"])?, number(&frame["time"])?);
                 let conversation = conversation.context("100 without dest")?;
-                self.note(What::Acknowledged { session, user: me, id, conversation, seq, time });
+                let answer =
+                    What::Acknowledged { session, user: me, id, conversation, seq, time, text: sent };
+                self.note(answer);
             }
             (_, Some(300)) => {
                 let (seq, id) = (number(&frame["seq"])?, text(&frame["data"])?);
@@ -234,13 +240,20 @@ impl Session<'_> {
         } else if !self.device.pending.iter().any(|pending| pending.id == id) {
             bail!("an error about nothing that was asked: {frame}");
         } else if data["retry"] != true {
-            self.device.pending.retain(|pending| pending.id != id);
-            let user = self.device.identity.id.clone();
-            self.note(What::Refused { session: self.name.to_owned(), user, id: id.to_owned(), code });
+            if let Some(Pending { id, conversation, text }) = self.forget_pending(id) {
+                let (session, user) = (self.name.to_owned(), self.device.identity.id.clone());
+                self.note(What::Refused { session, user, id, conversation, text, code });
+            }
             return Ok(());
         }
         self.retry.get_or_insert_with(|| Instant::now() + RETRY);
         Ok(())
+    }
+
+    /// Takes a message from those that were not answered yet.
+    fn forget_pending(&mut self, id: &str) -> Option<Pending> {
+        let place = self.device.pending.iter().position(|pending| pending.id == id)?;
+        self.device.pending.remove(place)
     }
 
     /// Asks for the first hole that it knows of, one page at a time.
@@ -310,7 +323,7 @@ impl Session<'_> {
     }
 }
 
-async fn frame(socket: &mut WebSocketStream<TcpStream>) -> Result<Value> {
+pub(super) async fn frame(socket: &mut WebSocketStream<TcpStream>) -> Result<Value> {
     loop {
         match socket.next().await.context("cut")?? {
             Message::Text(text) => return Ok(serde_json::from_str(&text)?),
@@ -327,10 +340,10 @@ pub(super) fn entry(frame: &Value) -> Result<Entry> {
     Ok(Entry { seq, id, from, time, text })
 }
 
-fn number(value: &Value) -> Result<u64> {
+pub(super) fn number(value: &Value) -> Result<u64> {
     value.as_u64().with_context(|| format!("{value} where a number belongs"))
 }
 
-fn text(value: &Value) -> Result<String> {
+pub(super) fn text(value: &Value) -> Result<String> {
     value.as_str().map(str::to_owned).with_context(|| format!("{value} where a text belongs"))
 }

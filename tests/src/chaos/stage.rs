@@ -17,7 +17,9 @@ use super::device::{Identity, Orders};
 use super::disk::Disk;
 use super::fault::{Fault, Planned};
 use super::history::What;
+use super::liar::{Liar, Lie};
 use super::proxy::{Every, Proxy, Weather};
+use super::read_only::ReadOnly;
 use super::recorder::Recorder;
 use crate::mqtt::Access;
 use crate::port::Port;
@@ -49,20 +51,11 @@ pub trait Database: fmt::Debug + Send + Sync {
     fn end(&self, orderly: bool);
     /// Starts it again.
     fn start_again(&self);
+    /// Lets it be read only, or written again.
+    fn set_read_only(&self, read_only: bool);
 }
 
 impl Configuration {
-    /// Its name in files and messages.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Embedded => "embedded",
-            Self::Mosquitto => "mosquitto",
-            Self::Machine => "machine",
-            Self::Nodes(_) => "nodes",
-        }
-    }
-
     /// Everything that can break in it.
     #[must_use]
     pub fn faults(self, devices: usize) -> Vec<Fault> {
@@ -82,6 +75,7 @@ impl Configuration {
             Fault::SlowReader(0),
             Fault::SlowReader(devices - 1),
             Fault::Storm,
+            Fault::ReadOnly,
         ]);
         if servers > 1 {
             faults.extend([Fault::KillDatabase, Fault::StopDatabase]);
@@ -124,15 +118,21 @@ pub struct Stage {
     access: watch::Sender<Access>,
     database: Option<Arc<dyn Database>>,
     clock: Option<Clock>,
+    can_read_only: bool,
+    _liars: Vec<Liar>,
     _devices_port: Port,
 }
 
 impl Stage {
-    /// Starts everything.
+    /// Starts everything; with a lie, clients hear the servers through somebody who tells it.
     ///
     /// # Errors
     /// When a program does not start.
-    pub async fn start(configuration: Configuration, database: Option<Arc<dyn Database>>) -> Result<Self> {
+    pub async fn start(
+        configuration: Configuration,
+        database: Option<Arc<dyn Database>>,
+        lie: Option<Lie>,
+    ) -> Result<Self> {
         let devices_port = Port::reserve()?;
         let clock = if configuration == Configuration::Machine { Clock::new()? } else { None };
         let (mut broker, mut link) = (None, None);
@@ -170,19 +170,38 @@ impl Stage {
             Some(broker) => Access::from(broker),
             None => Access::of_devices(&servers[0]).await?,
         };
-        let mut doors = Vec::new();
+        let (mut doors, mut liars) = (Vec::new(), Vec::new());
         for server in &servers {
-            doors.push(Proxy::start(server.address()).await?);
+            let mut target = server.address();
+            if let Some(lie) = lie {
+                let liar = Liar::start(target, lie).await?;
+                target = liar.address();
+                liars.push(liar);
+            }
+            doors.push(Proxy::start(target).await?);
         }
-        let access = watch::Sender::new(access);
-        Ok(Self { disk, servers, broker, doors, link, access, database, clock, _devices_port: devices_port })
+        let can_read_only = database.is_some() || ReadOnly::is_possible(&servers[0].data())?;
+        Ok(Self {
+            disk,
+            servers,
+            broker,
+            doors,
+            link,
+            access: watch::Sender::new(access),
+            database,
+            clock,
+            can_read_only,
+            _liars: liars,
+            _devices_port: devices_port,
+        })
     }
 
-    /// Whether this can break here: not everywhere may be mounted, and is libfaketime.
+    /// Whether this can break here: not everywhere may be mounted, or files be made immutable, and is libfaketime.
     #[must_use]
     pub fn can(&self, fault: Fault) -> bool {
         match fault {
             Fault::FullDisk => self.disk.is_some(),
+            Fault::ReadOnly => self.can_read_only,
             Fault::StepClock(_) => self.clock.is_some(),
             Fault::KillDatabase | Fault::StopDatabase => self.database.is_some(),
             _ => true,
@@ -273,6 +292,7 @@ impl Stage {
                 sleep(hold).await;
                 disk.make_room()?;
             }
+            Fault::ReadOnly => self.read_only(hold).await?,
             Fault::StepClock(seconds) => self.clock.as_ref().context("no clock of its own")?.step(seconds)?,
         }
         recorder.note(What::Fault { fault: format!("{fault:?} is over") });
@@ -290,6 +310,23 @@ impl Stage {
             Fault::EmptyBroker => broker.start_empty().await,
             _ => broker.start_again().await,
         }
+    }
+
+    async fn read_only(&self, hold: Duration) -> Result<()> {
+        let Some(database) = &self.database else {
+            let read_only = ReadOnly::begin(&self.servers[0].data())?;
+            sleep(hold).await;
+            drop(read_only);
+            return Ok(());
+        };
+        for read_only in [true, false] {
+            let database = database.clone();
+            spawn_blocking(move || database.set_read_only(read_only)).await?;
+            if read_only {
+                sleep(hold).await;
+            }
+        }
+        Ok(())
     }
 
     /// Cuts everybody, and comes back with a crowd. Who of the crowd is let in does not matter.

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use mqttchat_e2e::chaos::disk::Disk;
+use mqttchat_e2e::chaos::say::skipped;
 use mqttchat_e2e::{App, eventually};
 use serde_json::json;
 
@@ -10,7 +11,7 @@ async fn a_full_disk_is_said_and_got_over() -> Result<()> {
     let mut app = App::builder().no_rate_limit().keeps_port()?.start().await?;
     app.stop().await?;
     let Some(disk) = Disk::mount(&app.data())? else {
-        println!("skipped: mounting is not allowed here");
+        skipped("a full disk", "mounting is not allowed here");
         return Ok(());
     };
     app.start_again().await?;

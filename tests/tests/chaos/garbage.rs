@@ -132,18 +132,29 @@ async fn talk(
     Ok(())
 }
 
-#[tokio::test]
-async fn on_mosquitto_it_changes_nothing() -> Result<()> {
-    let broker = Mosquitto::start().await?;
-    let outsider = Subscriber::start(&broker, "#").await?;
-    let app = App::builder().no_rate_limit().broker(&broker.url()).start().await?;
+/// Ann and Bob talk on this server while somebody does that to its broker.
+async fn disturb(app: &App, access: Access) -> Result<()> {
+    let outsider = Subscriber::start(access.clone(), "#").await?;
     let (mut ann, mut bob) = (app.member("Ann").await?, app.member("Bob").await?);
     ann.say("public", "a genuine one").await?;
     outsider.expect_text("a genuine one").await?;
     let envelopes = outsider.deliveries().into_iter().map(|delivery| delivery.payload);
     let envelopes: Vec<_> = envelopes.filter(|payload| payload.len() > 60).collect();
-    talk(&mut ann, &mut bob, &app, Access::from(&broker), envelopes).await?;
-    let (taken, refused) = judged(&app).await?;
+    talk(&mut ann, &mut bob, app, access, envelopes).await?;
+    let (taken, refused) = judged(app).await?;
     assert!(taken == 0 && refused > 1000, "{taken} taken in, {refused} refused");
     Ok(())
+}
+
+#[tokio::test]
+async fn on_mosquitto_it_changes_nothing() -> Result<()> {
+    let broker = Mosquitto::start().await?;
+    let app = App::builder().no_rate_limit().broker(&broker.url()).start().await?;
+    disturb(&app, Access::from(&broker)).await
+}
+
+#[tokio::test]
+async fn on_the_embedded_broker_it_changes_nothing() -> Result<()> {
+    let app = App::builder().no_rate_limit().args(["--broker-listen", "127.0.0.1:0"]).start().await?;
+    disturb(&app, Access::of_devices(&app).await?).await
 }

@@ -3,9 +3,11 @@
 mod broker;
 mod checker;
 mod clock;
+mod database;
 mod disk;
 mod fsync;
 mod garbage;
+mod lies;
 #[allow(
     dead_code,
     unreachable_pub,
@@ -15,5 +17,6 @@ mod garbage;
 )]
 #[path = "../../../crates/store/tests/suite/cluster.rs"]
 mod postgres;
+mod read_only;
 mod runs;
 mod stuck;

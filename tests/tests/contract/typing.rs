@@ -50,6 +50,23 @@ async fn it_ends_by_itself_after_six_seconds() -> Result<()> {
 }
 
 #[tokio::test]
+async fn its_end_is_told_however_often_it_began() -> Result<()> {
+    let app = App::start().await?;
+    let (mut ann, bob) = (app.member("Ann").await?, app.member("Bob").await?);
+    for _ in 0..30 {
+        ann.send(&typing(true)).await?;
+    }
+    assert_eq!(bob.expect("typing").await?["data"]["typing"], true);
+    let begun = Instant::now();
+    ann.send(&typing(false)).await?;
+    assert_eq!(bob.expect("typing").await?["data"]["typing"], false);
+    // Where that was dropped, it ends by itself after six seconds.
+    let lasted = begun.elapsed().as_secs_f32();
+    assert!(lasted < 5.0, "typing ended after {lasted} s");
+    Ok(())
+}
+
+#[tokio::test]
 async fn it_ends_when_the_writer_goes() -> Result<()> {
     let app = App::start().await?;
     let (mut ann, bob) = (app.member("Ann").await?, app.member("Bob").await?);

@@ -3,102 +3,156 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Index, Violation};
-use crate::chaos::history::{Conversation, History, What};
+use crate::chaos::history::{Conversation, Entry, History, What};
 
 /// What somebody sent under an id, and what is known since.
+#[derive(Default)]
 struct Sending<'a> {
+    /// More than one where somebody spends an id twice.
+    contents: Vec<Content<'a>>,
+    answer: Option<(u64, u64)>,
+}
+
+struct Content<'a> {
     conversation: &'a Conversation,
     text: &'a str,
     /// The highest `seq` acknowledged in its conversation before it was first sent.
     behind: u64,
-    answer: Option<(u64, u64)>,
 }
 
-pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
-    let index = Index::of(history);
-    let mut sendings: HashMap<(&str, &str), Sending<'_>> = HashMap::new();
-    let mut acknowledged: HashMap<&Conversation, u64> = HashMap::new();
-    let mut lost = HashSet::new();
+struct Senders<'a> {
+    index: Index<'a>,
+    sendings: HashMap<(&'a str, &'a str), Sending<'a>>,
+    acknowledged: HashMap<&'a Conversation, u64>,
+    lost: HashSet<(&'a str, &'a str)>,
+    broker_kept: bool,
+    found: &'a mut Vec<Violation>,
+}
+
+pub(super) fn check<'a>(history: &'a History, found: &'a mut Vec<Violation>) {
+    let mut senders = Senders {
+        index: Index::of(history),
+        sendings: HashMap::new(),
+        acknowledged: HashMap::new(),
+        lost: HashSet::new(),
+        broker_kept: history.broker_kept,
+        found,
+    };
     for record in &history.records {
-        match &record.what {
+        senders.read(&record.what);
+    }
+    senders.check_origins(history);
+}
+
+impl<'a> Senders<'a> {
+    fn read(&mut self, what: &'a What) {
+        match what {
             What::Sent { user: from, id, conversation, text }
             | What::Published { from, id, conversation, text } => {
-                let behind = acknowledged.get(conversation).copied().unwrap_or(0);
-                sendings.entry((from, id)).or_insert(Sending { conversation, text, behind, answer: None });
-            }
-            What::Acknowledged { user, id, conversation, seq, time, .. } => {
-                let highest = acknowledged.entry(conversation).or_default();
-                *highest = (*highest).max(*seq);
-                let stored = index.places.get(&(conversation, *seq));
-                let kept =
-                    stored.is_some_and(|entry| entry.id == *id && entry.from == *user && entry.time == *time);
-                if !kept && lost.insert((user, id)) {
-                    let what = format!(
-                        "{id} of {user} was acknowledged as {seq} of {conversation} at {time}, and the log has {stored:?} there"
-                    );
-                    found.push(Violation::new(1, &[id], what));
-                }
-                let Some(sending) = sendings.get_mut(&(user.as_str(), id.as_str())) else {
-                    let what = format!("{id} was acknowledged to {user}, who never sent it");
-                    found.push(Violation::new(6, &[id], what));
-                    continue;
-                };
-                let answer = *sending.answer.get_or_insert((*seq, *time));
-                if answer != (*seq, *time) {
-                    let what =
-                        format!("{id} of {user} was acknowledged as {answer:?}, then as {:?}", (seq, time));
-                    found.push(Violation::new(3, &[id], what));
+                let behind = self.acknowledged.get(conversation).copied().unwrap_or(0);
+                let contents = &mut self.sendings.entry((from, id)).or_default().contents;
+                let known =
+                    |content: &Content<'_>| content.conversation == conversation && content.text == text;
+                if !contents.iter().any(known) {
+                    contents.push(Content { conversation, text, behind });
                 }
             }
-            What::Refused { user, id, code, .. } => {
-                if code == "id_conflict" {
-                    let what = format!("{id} of {user}, always with one content, was refused as a conflict");
-                    found.push(Violation::new(3, &[id], what));
-                } else if index.ids.contains_key(&(user.as_str(), id.as_str())) {
-                    let what = format!("{id} of {user} was refused as {code}, and is stored");
-                    found.push(Violation::new(6, &[id], what));
-                }
+            What::Acknowledged { user, id, conversation, seq, time, text, .. } => {
+                self.acknowledged(user, id, conversation, (*seq, *time), text.as_deref());
+            }
+            What::Refused { user, id, conversation, text, code, .. } => {
+                self.refused((user, id), (conversation, text), code);
             }
             What::Taken { from, id }
-                if history.broker_kept && !index.ids.contains_key(&(from.as_str(), id.as_str())) =>
+                if self.broker_kept && !self.index.ids.contains_key(&(from.as_str(), id.as_str())) =>
             {
                 let what = format!("the broker took {id} of {from}, and it is not in the log");
-                found.push(Violation::new(1, &[id], what));
+                self.found.push(Violation::new(1, &[id], what));
             }
             _ => {}
         }
     }
-    check_origins(history, &sendings, found);
-}
 
-/// Each entry is what somebody sent, where they sent it, and after what was acknowledged before.
-fn check_origins(
-    history: &History,
-    sendings: &HashMap<(&str, &str), Sending<'_>>,
-    found: &mut Vec<Violation>,
-) {
-    for (conversation, entries) in &history.logs {
-        for entry in entries {
-            let place = format!("{} of {conversation}", entry.seq);
-            let Some(sending) = sendings.get(&(entry.from.as_str(), entry.id.as_str())) else {
-                let what = format!("nobody sent {}, stored as {place} from {}", entry.id, entry.from);
-                found.push(Violation::new(6, &[&entry.id], what));
-                continue;
-            };
-            if sending.conversation != conversation {
-                let what = format!("{} was sent to {}, and is {place}", entry.id, sending.conversation);
-                found.push(Violation::new(4, &[&entry.id], what));
-            }
-            if sending.text != entry.text {
-                let what = format!("{} was sent as {:?}, and {place} is {entry:?}", entry.id, sending.text);
-                found.push(Violation::new(6, &[&entry.id], what));
-            }
-            if entry.seq <= sending.behind && sending.conversation == conversation {
+    fn acknowledged(
+        &mut self,
+        user: &'a str,
+        id: &'a str,
+        conversation: &'a Conversation,
+        answer: (u64, u64),
+        text: Option<&'a str>,
+    ) {
+        let (seq, time) = answer;
+        let highest = self.acknowledged.entry(conversation).or_default();
+        *highest = (*highest).max(seq);
+        let stored = self.index.places.get(&(conversation, seq));
+        let is_it = |entry: &&&Entry| entry.id == id && entry.from == user && entry.time == time;
+        match stored.filter(is_it) {
+            None if self.lost.insert((user, id)) => {
                 let what = format!(
-                    "{} is {place}, and was sent after {} was acknowledged",
-                    entry.id, sending.behind
+                    "{id} of {user} was acknowledged as {seq} of {conversation} at {time}, and the log has {stored:?} there"
                 );
-                found.push(Violation::new(2, &[&entry.id], what));
+                self.found.push(Violation::new(1, &[&id], what));
+            }
+            Some(entry) if text.is_some_and(|text| entry.text != text) => {
+                let what = format!("{id} of {user} was acknowledged for {text:?}, and the log has {entry:?}");
+                self.found.push(Violation::new(3, &[&id], what));
+            }
+            _ => {}
+        }
+        let Some(sending) = self.sendings.get_mut(&(user, id)) else {
+            let what = format!("{id} was acknowledged to {user}, who never sent it");
+            return self.found.push(Violation::new(6, &[&id], what));
+        };
+        let first = *sending.answer.get_or_insert(answer);
+        if first != answer {
+            let what = format!("{id} of {user} was acknowledged as {first:?}, then as {answer:?}");
+            self.found.push(Violation::new(3, &[&id], what));
+        }
+    }
+
+    fn refused(&mut self, (user, id): (&'a str, &'a str), sent: (&Conversation, &str), code: &str) {
+        let stored = self.index.ids.get(&(user, id));
+        let is_stored = stored.is_some_and(|(conversation, entry)| (*conversation, &*entry.text) == sent);
+        let (invariant, what) = match (code, stored) {
+            ("id_conflict", _) if is_stored => (3, "as a conflict with itself"),
+            ("id_conflict", None) => (3, "as a conflict with nothing"),
+            ("id_conflict", Some(_)) => return,
+            (_, _) if is_stored => (6, "and is stored"),
+            _ => return,
+        };
+        let what = format!("{id} of {user} was refused with {code}, {what}");
+        self.found.push(Violation::new(invariant, &[&id], what));
+    }
+
+    /// Each entry is what somebody sent, where they sent it, and after what was acknowledged before.
+    fn check_origins(&mut self, history: &History) {
+        for (conversation, entries) in &history.logs {
+            for entry in entries {
+                let place = format!("{} of {conversation}", entry.seq);
+                let Some(sending) = self.sendings.get(&(entry.from.as_str(), entry.id.as_str())) else {
+                    let what = format!("nobody sent {}, stored as {place} from {}", entry.id, entry.from);
+                    self.found.push(Violation::new(6, &[&entry.id], what));
+                    continue;
+                };
+                let mut here =
+                    sending.contents.iter().filter(|content| content.conversation == conversation).peekable();
+                if here.peek().is_none() {
+                    let what = format!("{} was sent elsewhere, and is {place}", entry.id);
+                    self.found.push(Violation::new(4, &[&entry.id], what));
+                    continue;
+                }
+                let Some(content) = here.find(|content| content.text == entry.text) else {
+                    let what = format!("{} was sent with another text than {place}: {entry:?}", entry.id);
+                    self.found.push(Violation::new(6, &[&entry.id], what));
+                    continue;
+                };
+                if entry.seq <= content.behind {
+                    let what = format!(
+                        "{} is {place}, and was sent after {} was acknowledged",
+                        entry.id, content.behind
+                    );
+                    self.found.push(Violation::new(2, &[&entry.id], what));
+                }
             }
         }
     }
