@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use mqttchat_protocol::{ErrorCode, Hello, Refusal, Token, UserId};
+use mqttchat_protocol::{DisplayName, ErrorCode, Hello, Refusal, Token, UserId};
 use mqttchat_store::{ClaimOutcome, Store, User};
 
 use crate::deliver::unavailable;
+use crate::hub::Hub;
 
 /// Whom a session belongs to.
 #[derive(Clone, Debug)]
@@ -32,6 +33,60 @@ pub enum Denied {
 pub trait Authenticator: Send + Sync {
     /// Signs somebody in, or says why not. Called once for each `hello`.
     fn authenticate<'a>(&'a self, hello: &'a Hello) -> BoxFuture<'a, Result<Identity, Denied>>;
+
+    /// Who vouches for these users, for an authenticator with users of its own, such as the name of the application:
+    /// whom it signs in becomes a user of this server at their first visit, under the name that it gives. An id that
+    /// came here by anybody else (a guest, say) is not let in: chats are never inherited. `None`: it keeps the
+    /// server's users itself.
+    fn issuer(&self) -> Option<&str> {
+        None
+    }
+}
+
+impl Hub {
+    /// Signs somebody in, and sees to it that they are a user of this server.
+    ///
+    /// # Errors
+    /// [`Denied`], of the authenticator, or since the store is away.
+    pub(crate) async fn identify(&self, hello: &Hello) -> Result<Identity, Denied> {
+        let mut identity = self.authenticator.authenticate(hello).await?;
+        if let Some(issuer) = self.authenticator.issuer() {
+            // What the application calls them may be no name to show; an id always is one.
+            let name =
+                DisplayName::parse(&identity.name).or_else(|| DisplayName::parse(identity.user.as_str()));
+            let Some(name) = name else { return Ok(identity) };
+            identity.name = name.to_shared();
+            self.vouch(issuer, &identity.user, &name).await?;
+        }
+        Ok(identity)
+    }
+
+    /// Makes somebody a user of this server, or sees that they are one already, of the same issuer.
+    ///
+    /// # Errors
+    /// [`Denied`]: the id is somebody else's, or blocked, or the store is away.
+    pub(crate) async fn vouch(&self, issuer: &str, user: &UserId, name: &DisplayName) -> Result<(), Denied> {
+        let known = match self.store.user(user).await.map_err(store_away)? {
+            None => match self.store.claim_user(user, name, issuer).await.map_err(store_away)? {
+                ClaimOutcome::Created(_) => return Ok(()),
+                // By another session of theirs at the same moment, or by somebody else.
+                ClaimOutcome::Taken => self.store.user(user).await.map_err(store_away)?,
+            },
+            known => known,
+        };
+        let unauthorized = |reason: &str| Err(Denied::Unauthorized(reason.to_owned()));
+        match known {
+            Some(user) if &*user.issuer != issuer => {
+                unauthorized("this id belongs to somebody else on this server")
+            }
+            Some(user) if user.blocked => unauthorized("this user has been blocked by the operator"),
+            Some(user) if *user.name != *name.as_str() => {
+                self.store.rename_user(&user.id, name).await.map_err(store_away)?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Guest mode (docs/protocol.md §3): whoever comes first with a name gets its id, and keeps it by a signed token.

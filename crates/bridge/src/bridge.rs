@@ -19,6 +19,8 @@ use crate::limits::Bucket;
 use crate::mail::Handle;
 use crate::node::NODE_TTL;
 use crate::options::BridgeOptions;
+use crate::own_frame::FrameTypes;
+use crate::routes::Routes;
 use crate::session::Session;
 use crate::transport::Transport;
 
@@ -147,6 +149,18 @@ impl Bridge {
     /// from the store). It must end then. Cancel safe.
     pub async fn fenced(&self) {
         self.hub.fenced.notified().await;
+    }
+
+    /// What the application does with messages on their way; can be changed while they pass.
+    #[must_use]
+    pub fn routes(&self) -> Routes {
+        self.hub.options.routes.clone()
+    }
+
+    /// The application's own frame types; can be changed while sessions are open.
+    #[must_use]
+    pub fn frame_types(&self) -> FrameTypes {
+        self.hub.options.frame_types.clone()
     }
 
     /// How the node is. Never blocks.

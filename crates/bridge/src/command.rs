@@ -18,6 +18,7 @@ use crate::history::history;
 use crate::hub::Hub;
 use crate::join::join;
 use crate::limits::Bucket;
+use crate::own_frame::own_frame;
 use crate::receipts::{read, received};
 use crate::session::{Session, too_large};
 use crate::whois::{conversations, roster};
@@ -84,6 +85,10 @@ pub(crate) fn command(session: &mut Session, frame: ClientFrame) -> Result<Optio
             return Err(
                 re.refused(Refusal::new(ErrorCode::UnknownType, "this server doesn't know this type"))
             );
+        }
+        Command::Own { kind, data } => {
+            take_turn(&session.bucket).map_err(|refusal| re.clone().refused(refusal))?;
+            answered(re.clone(), async move { own_frame(&hub, &handle.who, &re, kind, data).await })
         }
         Command::Ping => {
             session.answer(ServerFrame::Pong { re: re.id.as_ref() }.to_frame());

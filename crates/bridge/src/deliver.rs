@@ -22,13 +22,49 @@ pub(crate) enum Origin {
     /// A session's message.
     Session(Arc<Handle>),
     /// Somebody in this program.
-    Caller(oneshot::Sender<Result<Appended, AppendError>>),
+    Caller(oneshot::Sender<Result<Appended, NotTaken>>),
+}
+
+impl Origin {
+    fn answer(self, id: MessageId, result: Result<Appended, NotTaken>) {
+        match self {
+            Self::Session(handle) => handle.answered(match &result {
+                Ok(appended) => ServerFrame::Accepted { entry: &appended.entry }.to_frame(),
+                Err(error) => error.refusal().re(Some(id)).to_frame(),
+            }),
+            // Whoever asked may have gone; the entry stands all the same.
+            Self::Caller(caller) => drop(caller.send(result)),
+        }
+    }
+}
+
+/// Why an entry was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotTaken {
+    /// A route of the application has stopped it, with this sentence for its author.
+    #[error("stopped: {0}")]
+    Stopped(String),
+    /// The store has not appended it.
+    #[error(transparent)]
+    Store(#[from] AppendError),
+}
+
+impl NotTaken {
+    /// What its author is told.
+    pub(crate) fn refusal(&self) -> Refusal {
+        match self {
+            Self::Stopped(reason) => Refusal::new(ErrorCode::Forbidden, reason.clone()),
+            Self::Store(error) => refusal(error),
+        }
+    }
 }
 
 struct Committed {
     result: Result<Appended, AppendError>,
     id: MessageId,
     origin: Origin,
+    /// The same for other conversations, to be stored before `origin` is answered.
+    copies: Vec<NewEntry>,
 }
 
 /// What was committed and not delivered yet. Bounded by what sessions and callers may have on its way to the log.
@@ -56,14 +92,53 @@ impl Deliveries {
 }
 
 impl Hub {
-    /// Hands an entry to the store. Waits while the store's queue is full; what is submitted is answered to `origin`.
+    /// Hands an entry to the store, past the application's routes. Waits while the store's queue is full; what is
+    /// submitted is answered to `origin`.
     ///
     /// Not cancel safe: a dropped call may or may not have submitted it.
     pub(crate) async fn submit(self: Arc<Self>, entry: NewEntry, origin: Origin) {
+        if self.options.routes.is_empty() {
+            return self.append(entry, origin, Vec::new()).await;
+        }
+        let routed = async move {
+            match self.options.routes.pass(&entry).await {
+                Ok(copies) => self.append(entry, origin, copies).await,
+                Err(reason) => origin.answer(entry.id, Err(NotTaken::Stopped(reason))),
+            }
+        };
+        // Boxed: without routes nobody has room for it.
+        Box::pin(routed).await;
+    }
+
+    async fn append(self: Arc<Self>, entry: NewEntry, origin: Origin, copies: Vec<NewEntry>) {
         let id = entry.id.clone();
         let hub = Arc::clone(&self);
-        let done = move |result| hub.deliveries.push(Committed { result, id, origin });
+        let done = move |result| hub.deliveries.push(Committed { result, id, origin, copies });
         self.store.submit(entry, Box::new(done)).await;
+    }
+
+    /// Appends what routes have made of an entry that is in the log. An author whose rights don't reach there is no
+    /// reason to refuse the entry itself.
+    ///
+    /// # Errors
+    /// When the store is away: then the author is to send the entry again, and what is there already stays one.
+    async fn append_copies(self: &Arc<Self>, copies: Vec<NewEntry>) -> Result<(), AppendError> {
+        for copy in copies {
+            let conversation = copy.conversation.clone();
+            let (caller, outcome) = oneshot::channel();
+            self.clone().append(copy, Origin::Caller(caller), Vec::new()).await;
+            match outcome.await {
+                Ok(Ok(_)) => {}
+                Ok(Err(NotTaken::Store(AppendError::Unavailable(reason)))) => {
+                    return Err(AppendError::Unavailable(reason));
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(%conversation, %error, "a route's copy of a message can't be stored there");
+                }
+                Err(_) => return Err(AppendError::Unavailable("the server stops".into())),
+            }
+        }
+        Ok(())
     }
 
     /// Delivers what is committed, for as long as the node runs.
@@ -77,7 +152,7 @@ impl Hub {
     }
 
     fn deliver_one(self: &Arc<Self>, committed: Committed) {
-        let Committed { result, id, origin } = committed;
+        let Committed { result, id, origin, copies } = committed;
         if let Ok(Appended { entry, fresh: true, delivered_before }) = &result {
             self.figures.accepted.increment(1);
             let link = match &origin {
@@ -85,18 +160,20 @@ impl Hub {
                 Origin::Caller(_) => &self.link,
             };
             self.deliver_entry(entry, link);
+            self.options.routes.stored(entry, &self.store);
             if let (Some(before), Some(author)) = (*delivered_before, entry.from.user()) {
                 self.answer_delivers(entry, author, before);
             }
         }
-        match origin {
-            Origin::Session(handle) => handle.answered(match &result {
-                Ok(appended) => ServerFrame::Accepted { entry: &appended.entry }.to_frame(),
-                Err(error) => refusal(error).re(Some(id)).to_frame(),
-            }),
-            // Whoever asked may have gone; the entry stands all the same.
-            Origin::Caller(caller) => drop(caller.send(result)),
+        if copies.is_empty() || result.is_err() {
+            return origin.answer(id, result.map_err(NotTaken::from));
         }
+        let hub = self.clone();
+        // As many as messages may be on their way to the log.
+        tokio::spawn(async move {
+            let stored = hub.append_copies(copies).await;
+            origin.answer(id, stored.and(result).map_err(NotTaken::from));
+        });
     }
 
     /// Tells the authors of what stands before an answer that its author has got that.

@@ -144,7 +144,7 @@ async fn open(
         let reason = format!("data.resume names more than {most} conversations");
         return Err(Refusal::new(ErrorCode::BadFrame, reason).into());
     }
-    let identity = hub.authenticator.authenticate(hello).await.map_err(|denied| match denied {
+    let identity = hub.identify(hello).await.map_err(|denied| match denied {
         Denied::Refused(refusal) => Refused::Again(refusal),
         Denied::Unauthorized(reason) => Refused::Unauthorized(reason),
     })?;

@@ -14,7 +14,7 @@ use rumqttc::{Publish, QoS};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::deliver::Origin;
+use crate::deliver::{NotTaken, Origin};
 use crate::hub::Hub;
 use crate::limits::Bucket;
 use crate::link::{Acked, Connection, Dial, Link, Listener};
@@ -89,6 +89,8 @@ enum Rejected {
     /// It claims to be ours, and isn't.
     Forged,
     NoSuchPlace,
+    /// By a route of the application.
+    Stopped,
 }
 
 impl Rejected {
@@ -99,6 +101,7 @@ impl Rejected {
             Self::TooLong => "too_long",
             Self::Forged => "forged",
             Self::NoSuchPlace => "no_such_place",
+            Self::Stopped => "stopped",
         }
     }
 }
@@ -257,7 +260,7 @@ impl Doubts {
     }
 }
 
-type Outcome = oneshot::Receiver<Result<mqttchat_store::Appended, AppendError>>;
+type Outcome = oneshot::Receiver<Result<mqttchat_store::Appended, NotTaken>>;
 
 async fn submit(hub: &Arc<Hub>, entry: NewEntry) -> Outcome {
     let (caller, outcome) = oneshot::channel();
@@ -284,11 +287,14 @@ fn stored(
                     metrics::counter!("mqttchat_ingest_total", "result" => result).increment(1);
                     return Some(came);
                 }
-                Ok(Err(AppendError::Unavailable(_))) => {}
+                Ok(Err(NotTaken::Store(AppendError::Unavailable(_)))) => {}
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "a stranger's message was refused");
-                    metrics::counter!("mqttchat_ingest_total", "result" => Rejected::NoSuchPlace.as_str())
-                        .increment(1);
+                    let rejected = match error {
+                        NotTaken::Stopped(_) => Rejected::Stopped,
+                        NotTaken::Store(_) => Rejected::NoSuchPlace,
+                    };
+                    metrics::counter!("mqttchat_ingest_total", "result" => rejected.as_str()).increment(1);
                     return Some(came);
                 }
                 Err(_) => return None,

@@ -10,7 +10,8 @@
 //! - `program`: what the HTTP API and applications ask of a node without a session;
 //! - `link`, `client`, `incoming`, `ingest`: MQTT clients, and what they bring;
 //! - `confirm`, `again`, `states`, `node`: what the broker hasn't confirmed, and what keeps a node going;
-//! - `cluster`, `peers`: other nodes on the same store.
+//! - `cluster`, `peers`: other nodes on the same store;
+//! - `auth`, `route`, `routes`, `own_frame`: what an application can put in.
 //!
 //! The log comes before everything: an entry is numbered and on disk before anybody sees it, and whatever is lost on
 //! the way is read from there.
@@ -39,6 +40,7 @@ mod link;
 mod mail;
 mod node;
 mod options;
+mod own_frame;
 mod page;
 mod patience;
 mod peers;
@@ -47,6 +49,8 @@ mod program;
 mod receipts;
 mod ring;
 mod roster;
+mod route;
+mod routes;
 mod sequencer;
 mod session;
 mod slots;
@@ -59,5 +63,8 @@ pub use auth::{Authenticator, Denied, Guests, Identity};
 pub use bridge::{Bridge, BridgeError, Peer, Status};
 pub use history::Page;
 pub use options::{BridgeOptions, Memory, MqttOptions, Private, Rates};
+pub use own_frame::{Asker, BadFrameType, FrameHandler, FrameTypes, OwnFrame};
 pub use program::{Program, Sent};
+pub use route::{Message, Route, Stored, Verdict};
+pub use routes::Routes;
 pub use transport::{Event, Transport};

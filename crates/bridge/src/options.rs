@@ -2,6 +2,9 @@
 
 use mqttchat_protocol::Limits;
 
+use crate::own_frame::FrameTypes;
+use crate::routes::Routes;
+
 /// Everything that can be chosen about a bridge.
 #[derive(Clone, Debug, Default)]
 pub struct BridgeOptions {
@@ -13,6 +16,10 @@ pub struct BridgeOptions {
     pub mqtt: MqttOptions,
     /// The memory that the node keeps.
     pub memory: Memory,
+    /// What the application does with messages on their way.
+    pub routes: Routes,
+    /// The application's own frame types.
+    pub frame_types: FrameTypes,
 }
 
 /// Rates per user, over all sessions on this node.

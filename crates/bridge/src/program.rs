@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mqttchat_protocol::{
-    Dest, Entry, ErrorCode, Hello, HistoryBounds, Limits, MessageId, Person, PersonState, Refusal, UserId,
+    Dest, DisplayName, Entry, ErrorCode, Hello, HistoryBounds, Limits, MessageId, Person, PersonState,
+    Refusal, UserId,
 };
 use mqttchat_store::Appended;
 use serde_json::{Map, Value};
@@ -16,7 +17,7 @@ use crate::auth::{Denied, Identity};
 use crate::bridge::{Bridge, run};
 use crate::caller::Caller;
 use crate::command::{new_message, take_turn};
-use crate::deliver::{Origin, refusal, unavailable};
+use crate::deliver::{Origin, unavailable};
 use crate::greet::{Ended, open_as};
 use crate::history::{Page, history_page};
 use crate::hub::Hub;
@@ -56,10 +57,20 @@ impl Bridge {
     /// [`Denied`]: the token is no good, or the store can't be asked.
     pub async fn program(&self, token: &str) -> Result<Program, Denied> {
         let hello = Hello { name: None, token: Some(token.to_owned()), log: None, resume: BTreeMap::new() };
-        Ok(self.program_of(self.hub.authenticator.authenticate(&hello).await?))
+        Ok(self.program_of(self.hub.identify(&hello).await?))
     }
 
-    /// A program that speaks for somebody whom the application itself vouches for.
+    /// A program that speaks for somebody whom the application itself vouches for, under the name `issuer`. They become
+    /// a user of this server when they aren't one yet.
+    ///
+    /// # Errors
+    /// [`Denied`]: the id came here by another issuer, or is blocked, or the store can't be asked.
+    pub async fn speak_for(&self, issuer: &str, user: UserId, name: &DisplayName) -> Result<Program, Denied> {
+        self.hub.vouch(issuer, &user, name).await?;
+        Ok(self.program_of(Identity { user, name: name.to_shared(), token: None }))
+    }
+
+    /// A program that speaks for a user who was signed in just now.
     #[must_use]
     pub fn program_of(&self, identity: Identity) -> Program {
         Program { hub: self.hub.clone(), who: Caller::new(identity.user, identity.name) }
@@ -92,7 +103,7 @@ impl Program {
         self.hub.clone().submit(entry, Origin::Caller(sender)).await;
         match outcome.await {
             Ok(Ok(Appended { entry, fresh, .. })) => Ok(Sent { entry, fresh }),
-            Ok(Err(error)) => Err(refusal(&error)),
+            Ok(Err(error)) => Err(error.refusal()),
             Err(_) => Err(unavailable()),
         }
     }

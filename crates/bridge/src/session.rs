@@ -173,7 +173,7 @@ impl Session {
 
     fn event(&mut self, event: Event) -> Option<CloseCode> {
         let refusal = match event {
-            Event::Text(text) => match ClientFrame::parse(&text) {
+            Event::Text(text) => match self.parse(&text) {
                 Ok(frame) => {
                     let bad = self.strikes.bad_in_a_row();
                     self.waiting = Some(frame);
@@ -191,6 +191,10 @@ impl Session {
         };
         self.refuse(&refusal);
         self.strikes.verdict()
+    }
+
+    fn parse(&self, text: &str) -> Result<ClientFrame, Refusal> {
+        ClientFrame::parse_with(text, |kind| self.hub.options.frame_types.has(kind))
     }
 
     /// Tells the client that something was not done, and remembers it.

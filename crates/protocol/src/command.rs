@@ -88,6 +88,13 @@ pub enum Command {
     Rooms,
     /// Makes the room `dest`, changes it, or changes who belongs to it.
     Room(RoomChange),
+    /// A type of the application around the server: see [`ClientFrame::parse_with`].
+    Own {
+        /// The `type`.
+        kind: String,
+        /// The `data` as it came; `null` where there was none.
+        data: Value,
+    },
     /// 1001.
     Ping,
     /// 1002.
@@ -145,6 +152,15 @@ impl ClientFrame {
     /// A [`Refusal`] that says what is wrong and names the frame's id where it has one:
     /// `bad_frame`, `bad_dest` or `unknown_type`.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
+        Self::parse_with(text, |_| false)
+    }
+
+    /// [`ClientFrame::parse`], where `is_own` tells which `type`s that are not of this protocol are known all the same.
+    /// It is asked only about those.
+    ///
+    /// # Errors
+    /// As [`ClientFrame::parse`].
+    pub fn parse_with(text: &str, is_own: impl Fn(&str) -> bool) -> Result<Self, Refusal> {
         if !text.trim_start().starts_with('{') {
             return Err(bad("a frame is one JSON object"));
         }
@@ -159,7 +175,7 @@ impl ClientFrame {
             Some(Value::String(dest)) => Dest::parse(dest).map(Some),
             Some(_) => Err(Refusal::new(ErrorCode::BadDest, "dest must be a string")),
         };
-        let command = Self::command(&raw).map_err(|refusal| refusal.re(id.clone()));
+        let command = Self::command(&raw, is_own).map_err(|refusal| refusal.re(id.clone()));
         let (command, dest) = match (command, dest) {
             // What can't be read at all is said before where it should go.
             (Err(refusal), dest) => return Err(refusal.about(dest.ok().flatten())),
@@ -175,10 +191,15 @@ impl ClientFrame {
         Ok(Self { id, dest, command })
     }
 
-    fn command(raw: &Raw) -> Result<Command, Refusal> {
+    fn command(raw: &Raw, is_own: impl Fn(&str) -> bool) -> Result<Command, Refusal> {
         let data = Data(raw.data.as_ref());
         match &raw.kind {
-            Some(Value::String(kind)) => data_command(kind, &data),
+            Some(Value::String(kind)) => match data_command(kind, &data) {
+                Err(refusal) if refusal.code == ErrorCode::UnknownType && is_own(kind) => {
+                    Ok(Command::Own { kind: kind.clone(), data: raw.data.clone().unwrap_or_default() })
+                }
+                command => command,
+            },
             Some(Value::Number(kind)) => match kind.as_u64() {
                 Some(200) => {
                     let id = raw.data.as_ref().and_then(Value::as_str).and_then(MessageId::parse);
@@ -482,6 +503,21 @@ mod tests {
         assert_eq!(hello.name.unwrap().as_str(), "Ann");
         assert_eq!((hello.token, hello.log), (None, None));
         assert_eq!(hello.resume.into_values().collect::<Vec<_>>(), [41, 7]);
+    }
+
+    #[test]
+    fn types_of_the_application() {
+        let own = |kind: &str| kind == "poll.vote" || kind == "msg";
+        let parse = |text| ClientFrame::parse_with(text, own);
+        let text = r#"{"type":"poll.vote","id":"v1","dest":"public","data":[1]}"#;
+        let frame = parse(text).unwrap();
+        let data = serde_json::json!([1]);
+        assert_eq!(frame.command, Command::Own { kind: "poll.vote".to_owned(), data });
+        assert_eq!((frame.id, frame.dest), (MessageId::parse("v1"), Some(Dest::Public)));
+        assert_eq!(code(text), ErrorCode::UnknownType);
+        assert_eq!(parse(r#"{"type":"poll.end"}"#).unwrap_err().code, ErrorCode::UnknownType);
+        assert_eq!(parse(r#"{"type":"poll.vote","dest":"x"}"#).unwrap_err().code, ErrorCode::BadDest);
+        assert_eq!(parse(r#"{"type":"msg"}"#).unwrap_err().code, ErrorCode::BadFrame, "the protocol's own");
     }
 
     #[test]
