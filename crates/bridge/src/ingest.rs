@@ -110,7 +110,10 @@ impl Rejected {
 pub(crate) async fn ingest(hub: Arc<Hub>) {
     loop {
         match hub.store.acquire_lease(LEASE, &hub.incarnation, LEASE_TTL).await {
-            Ok(true) => hold_lease(&hub).await,
+            Ok(true) => {
+                tracing::info!("this node takes strangers' messages in");
+                hold_lease(&hub).await;
+            }
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "the ingest lease can't be asked for"),
         }

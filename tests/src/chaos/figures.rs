@@ -24,10 +24,10 @@ pub struct Figures {
     pub kills: usize,
     /// Messages of MQTT clients in the log.
     pub foreign: usize,
-    /// From the last fault until everybody knew everything that was said by then, in ms.
+    /// From the last fault until everybody knew everything that people had said, in ms.
     pub settled: u64,
-    /// From the last fault until everything of MQTT clients was taken in and everything was published, in ms, where the
-    /// broker keeps what it has confirmed.
+    /// From the last fault until everybody knew what MQTT clients had said, too, and it was published, in ms. Who takes
+    /// that in may have died; then it waits until that lease has run out.
     pub outside: u64,
     /// What was suffered, by kind.
     pub faults: BTreeMap<String, usize>,
@@ -52,15 +52,14 @@ impl Figures {
         for violation in violations {
             figures.broken[usize::from(violation.invariant) - 1] += 1;
         }
-        let foreign = |entry: &&Entry| entry.from.starts_with("mqtt:");
-        figures.foreign = history.logs.values().flatten().filter(foreign).count();
+        figures.foreign = history.logs.values().flatten().filter(|entry| is_foreign(entry)).count();
         figures.read(history);
         figures
     }
 
     fn read(&mut self, history: &History) {
         let mut acknowledged = HashSet::new();
-        let (mut healed, mut again) = (None, false);
+        let mut healed = None;
         for record in &history.records {
             match &record.what {
                 What::Acknowledged { user, id, .. } => {
@@ -73,19 +72,28 @@ impl Figures {
                 What::Refused { code, .. } if code == "id_conflict" => self.conflicts += 1,
                 What::Opened { .. } => self.sessions += 1,
                 What::Saw { .. } => self.shown += 1,
-                What::Healed if healed.is_some() => again = true,
-                What::Healed => healed = Some(record.at),
+                What::Healed => {
+                    healed.get_or_insert(record.at);
+                }
                 _ => {}
             }
             let since = record.at - healed.unwrap_or(record.at);
-            match &record.what {
-                What::Saw { .. } | What::Fetched { .. } if !again => self.settled = since,
-                What::Saw { .. } | What::Fetched { .. } | What::Overheard { .. } => self.outside = since,
-                _ => {}
+            let entries = match &record.what {
+                What::Saw { entry, .. } | What::Overheard { entry, .. } => std::slice::from_ref(entry),
+                What::Fetched { entries, .. } => entries,
+                _ => continue,
+            };
+            self.outside = since;
+            let is_overheard = matches!(record.what, What::Overheard { .. });
+            if !is_overheard && entries.iter().any(|entry| !is_foreign(entry)) {
+                self.settled = since;
             }
         }
-        self.outside = self.outside.max(self.settled);
     }
+}
+
+fn is_foreign(entry: &Entry) -> bool {
+    entry.from.starts_with("mqtt:")
 }
 
 impl fmt::Display for Figures {
