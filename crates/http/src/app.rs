@@ -18,6 +18,7 @@ use warp::filters::path::FullPath;
 use warp::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use warp::http::{HeaderMap, Method, StatusCode};
 
+use crate::api;
 use crate::assets::Assets;
 use crate::headers;
 use crate::health;
@@ -44,8 +45,10 @@ pub struct HttpOptions {
     pub metrics: PrometheusHandle,
 }
 
-/// The largest body of a request that is looked at, in bytes.
-const BODY_MAX: u64 = 64 * 1024;
+/// The largest body of a request that is looked at, in bytes, unless frames may be larger.
+const BODY_MAX: usize = 64 * 1024;
+/// What a body may have beside the largest frame.
+const ENVELOPE: usize = 1024;
 
 /// Everything this server answers, as a service for [`Listener::serve`](crate::Listener::serve).
 #[must_use]
@@ -58,8 +61,9 @@ pub fn app(
 + 'static {
     describe_metrics();
     let hosts = Arc::new(options.hosts.clone());
+    let body_max = options.frame_limit.max(BODY_MAX) + ENVELOPE;
     let routes = TowerToHyperService::new(warp::service(routes(bridge, Arc::new(options))));
-    Gate { hosts, routes }
+    Gate { hosts, body_max, routes }
 }
 
 fn describe_metrics() {
@@ -81,6 +85,7 @@ fn describe_metrics() {
 #[derive(Clone)]
 struct Gate<S> {
     hosts: Arc<Hosts>,
+    body_max: usize,
     routes: S,
 }
 
@@ -97,9 +102,9 @@ where
         let admitted = self.hosts.check(request.uri(), request.headers()).and_then(|host| {
             let length =
                 request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-            if length.is_some_and(|length: u64| length > BODY_MAX) {
-                let detail = format!("A request's body may have {BODY_MAX} bytes.");
-                return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
+            if length.is_some_and(|length: usize| length > self.body_max) {
+                let detail = format!("A request's body may have {} bytes.", self.body_max);
+                return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail).with("code", "too_large"));
             }
             Ok(host)
         });
@@ -133,6 +138,7 @@ fn routes(
     let alive = get("healthz", health::alive);
     let ready = get("readyz", move || health::ready(&status.status()));
     let metrics = get("metrics", move || render(&metrics));
+    let api = api::routes(bridge.clone(), options.clone());
     let socket = warp::path!("ws")
         .and(warp::method())
         .and(warp::header::headers_cloned())
@@ -149,7 +155,7 @@ fn routes(
             async move { assets.answer(&method, path.as_str(), &headers).await }
         },
     );
-    alive.or(ready).unify().or(metrics).unify().or(socket).unify().or(page).unify()
+    alive.or(ready).unify().or(metrics).unify().or(api).unify().or(socket).unify().or(page).unify()
 }
 
 /// A route that is only read.

@@ -103,7 +103,7 @@ impl Asset {
 }
 
 /// `If-None-Match` compares weakly (RFC 9110 §13.1.2).
-fn is_cached(headers: &HeaderMap, etag: &str) -> bool {
+pub(crate) fn is_cached(headers: &HeaderMap, etag: &str) -> bool {
     headers
         .get_all(IF_NONE_MATCH)
         .iter()

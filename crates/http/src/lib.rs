@@ -1,11 +1,14 @@
-//! All HTTP: the listener, the page, WebSocket, health and metrics.
+//! All HTTP: the listener, the page, WebSocket, the API for programs, health and metrics.
 //!
 //! A [`Listener`] accepts connections within limits and hands their requests to [`app`]'s routes, which warp picks.
 //! `/ws` becomes a [`ws::WsTransport`], and the bridge runs a session over it.
 //!
+//! Programs ask below `/api`, one file a resource.
+//!
 //! Requests that name another host than this server are refused, responses carry a policy for browsers, and errors are
 //! problem details ([`Problem`]), all in one place each.
 
+mod api;
 mod app;
 mod assets;
 mod connection;

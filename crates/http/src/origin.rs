@@ -1,7 +1,7 @@
 //! From which pages a WebSocket may be opened. Browsers send cookies and reach private networks for any page, and put
 //! no same-origin rule on WebSockets: the server has to look at `Origin` itself (RFC 6455 §10.2).
 
-use warp::http::header::ORIGIN;
+use warp::http::header::{HeaderValue, ORIGIN};
 use warp::http::{HeaderMap, StatusCode};
 
 use crate::host::Authority;
@@ -55,6 +55,13 @@ impl Origins {
     #[must_use]
     pub fn new(others: Vec<Origin>) -> Self {
         Self { others }
+    }
+
+    /// The page behind a request, when it is one of the others: what browsers have to be told is welcome.
+    pub(crate) fn other<'h>(&self, headers: &'h HeaderMap) -> Option<&'h HeaderValue> {
+        let named = headers.get(ORIGIN)?;
+        let origin = named.to_str().ok().and_then(Origin::parse)?;
+        self.others.contains(&origin).then_some(named)
     }
 
     /// Checks the page behind a request. Programs that aren't browsers send no `Origin` and are let in: they could

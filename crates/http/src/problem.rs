@@ -1,7 +1,11 @@
 //! The one place where something that went wrong becomes a status and JSON (RFC 9457).
 
+use mqttchat_bridge::Denied;
+use mqttchat_protocol::{ErrorCode, Refusal};
 use serde_json::{Map, Value};
-use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use warp::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use warp::http::{Response, StatusCode};
 use warp::hyper::body::Bytes;
 
@@ -68,6 +72,57 @@ impl Problem {
     }
 }
 
+/// What a session is refused by an `error` frame, a program is refused by a status, with the frame's members.
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let status = match refusal.code {
+            ErrorCode::BadFrame
+            | ErrorCode::BadDest
+            | ErrorCode::BadTarget
+            | ErrorCode::UnknownType
+            | ErrorCode::HelloFirst => StatusCode::BAD_REQUEST,
+            ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorCode::Unauthorized => return unauthorized(&refusal.reason),
+            ErrorCode::Forbidden => StatusCode::FORBIDDEN,
+            ErrorCode::NotFound => StatusCode::NOT_FOUND,
+            ErrorCode::NameTaken | ErrorCode::NotJoined | ErrorCode::Conflict | ErrorCode::IdConflict => {
+                StatusCode::CONFLICT
+            }
+            ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            ErrorCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let mut problem = Self::new(status, refusal.reason)
+            .with("code", refusal.code.as_str())
+            .with("retry", refusal.code.retry());
+        if let Some(ms) = refusal.retry_after {
+            problem = problem.with("retry_after", ms);
+        }
+        if refusal.code.retry() {
+            // In whole seconds, and never too early.
+            let seconds = refusal.retry_after.unwrap_or(1000).div_ceil(1000);
+            problem.content.headers.push((RETRY_AFTER, HeaderValue::from(seconds)));
+        }
+        problem
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Refused(refusal) => refusal.into(),
+            Denied::Unauthorized(reason) => unauthorized(&reason),
+        }
+    }
+}
+
+/// A token that is no good.
+fn unauthorized(reason: &str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, reason)
+        .with("code", ErrorCode::Unauthorized.as_str())
+        .with("retry", false)
+        .header(WWW_AUTHENTICATE, r#"Bearer realm="mqttchat", error="invalid_token""#)
+}
+
 impl From<Problem> for Reply {
     fn from(problem: Problem) -> Self {
         problem.into_response()
@@ -86,5 +141,6 @@ pub(crate) fn json(status: StatusCode, content_type: &'static str, value: &Value
 /// The answer to a method that a path doesn't have.
 pub(crate) fn method_not_allowed(allow: &'static str) -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("This address answers {allow} only."))
+        .with("code", "method_not_allowed")
         .header(warp::http::header::ALLOW, allow)
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use mqttchat_bridge::{Bridge, BridgeOptions, MqttOptions};
 use mqttchat_http::{Assets, Hosts, HttpOptions, ListenOptions, Listener, Origin, Origins, app};
-use mqttchat_store::{Store, StoreOptions};
+use mqttchat_protocol::{DisplayName, Token, UserId};
+use mqttchat_store::{ClaimOutcome, Store, StoreOptions};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -26,6 +27,7 @@ pub(crate) struct Site {
     pub(crate) address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<()>,
+    store: Store,
     _data: TempDir,
 }
 
@@ -46,7 +48,8 @@ impl Site {
         let store = Store::open(StoreOptions::sqlite(data.path())).await.unwrap();
         // Nobody answers on this port: it is bound by nobody, and in no range that is given out.
         let mqtt = MqttOptions { targets: vec![("127.0.0.1".to_owned(), 1)], ..MqttOptions::default() };
-        let bridge = Bridge::start(store, BridgeOptions { mqtt, ..BridgeOptions::default() }).await.unwrap();
+        let bridge =
+            Bridge::start(store.clone(), BridgeOptions { mqtt, ..BridgeOptions::default() }).await.unwrap();
         let options = HttpOptions {
             hosts: Hosts::new(["chat.example".to_owned()]),
             origins: Origins::new(vec![Origin::parse("https://intranet.example").unwrap()]),
@@ -68,7 +71,7 @@ impl Site {
                 })
                 .await;
         });
-        Self { address, stop: Some(stop), served, _data: data }
+        Self { address, stop: Some(stop), served, store, _data: data }
     }
 
     /// Stops it, and waits until it has.
@@ -88,8 +91,28 @@ impl Site {
         Response::read(&mut stream).await
     }
 
+    /// The token of a new user.
+    pub(crate) async fn token(&self, name: &str) -> String {
+        let name = DisplayName::parse(name).unwrap();
+        let id = UserId::parse(&name.guest_id()).unwrap();
+        let claimed = self.store.claim_user(&id, &name, "guest").await.unwrap();
+        assert!(matches!(claimed, ClaimOutcome::Created(_)));
+        Token { user: id, serial: 1 }.issue(&self.store.keyring())
+    }
+
     /// A request without a body, after which the connection closes.
     pub(crate) async fn request(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
+        self.request_with(method, path, headers, "").await
+    }
+
+    /// A request, after which the connection closes.
+    pub(crate) async fn request_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Response {
         let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
             head += &format!("host: {}\r\n", self.address);
@@ -97,7 +120,10 @@ impl Site {
         for (name, value) in headers {
             head += &format!("{name}: {value}\r\n");
         }
-        self.raw(&(head + "\r\n")).await
+        if !body.is_empty() {
+            head += &format!("content-length: {}\r\n", body.len());
+        }
+        self.raw(&(head + "\r\n" + body)).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Response {
@@ -124,10 +150,13 @@ impl Response {
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().skip(1).find_map(|line| {
-            let (found, value) = line.split_once(':')?;
-            found.eq_ignore_ascii_case(name).then(|| value.trim())
-        })
+        self.headers(name).first().copied()
+    }
+
+    /// All values of a header.
+    pub(crate) fn headers(&self, name: &str) -> Vec<&str> {
+        let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        lines.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
     }
 
     pub(crate) fn text(&self) -> &str {

@@ -1,0 +1,82 @@
+//! Which resource an address names, and what can be done with it.
+
+use mqttchat_protocol::{Dest, UserId};
+use percent_encoding::percent_decode_str;
+
+/// Something that calls are about.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Resource {
+    /// `messages`
+    Messages,
+    /// `conversations`
+    Conversations,
+    /// `users`
+    Users,
+    /// `users/{user}`
+    User(UserId),
+    /// `public`, `rooms/{room}`, `private/{user}`: where a text can be sent to.
+    Say(Dest),
+    /// `openapi.json`
+    OpenApi,
+}
+
+impl Resource {
+    /// The resource at an address, given what stands behind `/api/`.
+    pub(super) fn find(path: &str) -> Option<Self> {
+        let path = path.strip_prefix("v1/")?;
+        let segments: Option<Vec<_>> =
+            path.split('/').map(|segment| percent_decode_str(segment).decode_utf8().ok()).collect();
+        let segments = segments?;
+        let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
+        // A segment that has a slash in it names nothing.
+        if segments.iter().any(|segment| segment.contains('/')) {
+            return None;
+        }
+        Some(match *segments {
+            ["messages"] => Self::Messages,
+            ["conversations"] => Self::Conversations,
+            ["users"] => Self::Users,
+            ["users", user] => Self::User(UserId::parse(user)?),
+            ["public"] => Self::Say(Dest::Public),
+            ["rooms" | "private", _] => Self::Say(Dest::parse(&segments.join("/")).ok()?),
+            ["openapi.json"] => Self::OpenApi,
+            _ => return None,
+        })
+    }
+
+    /// Its methods, as `Allow` names them.
+    pub(super) fn methods(&self) -> &'static str {
+        match self {
+            Self::Messages => "GET, HEAD, POST, OPTIONS",
+            Self::Conversations | Self::Users | Self::User(_) | Self::OpenApi => "GET, HEAD, OPTIONS",
+            Self::Say(_) => "POST, OPTIONS",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let say = |dest| Some(Resource::Say(Dest::parse(dest).unwrap()));
+        assert_eq!(Resource::find("v1/messages"), Some(Resource::Messages));
+        assert_eq!(Resource::find("v1/users/a%6En"), Some(Resource::User(UserId::parse("ann").unwrap())));
+        assert_eq!(Resource::find("v1/rooms/ops"), say("rooms/ops"));
+        assert_eq!(Resource::find("v1/private/mqtt%3Alamp"), say("private/mqtt:lamp"));
+        for none in [
+            "",
+            "v1",
+            "v1/",
+            "v2/messages",
+            "v1/messages/",
+            "v1/users/Ann",
+            "v1/users/a%2Fb",
+            "v1/%ff",
+            "v1//",
+        ] {
+            assert_eq!(Resource::find(none), None, "{none}");
+        }
+    }
+}
