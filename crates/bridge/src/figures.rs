@@ -38,5 +38,9 @@ pub(crate) fn describe() {
         "mqttchat_published_again_total",
         "entries published again because the broker didn't confirm them"
     );
+    describe_counter!(
+        "mqttchat_forged_total",
+        "payloads on topics of typing, receipts, status and presence that no server of this installation signed"
+    );
     describe_counter!("mqttchat_ingest_total", "what strangers published, by what came of it");
 }

@@ -76,7 +76,13 @@ impl Hub {
     /// client looks at such.
     pub(crate) fn rung(self: &Arc<Self>, link: &Link, publish: &rumqttc::Publish) {
         let Some(topic) = self.topics.parse(&publish.topic) else { return };
-        let Ok(envelope) = self.keys.open(&publish.payload) else { return };
+        let Ok(envelope) = self.keys.open(&publish.payload) else {
+            // What comes on the topics of messages, the ingest client counts.
+            if !matches!(topic, Topic::Msgs(_)) {
+                metrics::counter!("mqttchat_forged_total").increment(1);
+            }
+            return;
+        };
         match topic {
             Topic::Msgs(dest) => self.rung_entry(&dest, &envelope.to_json()),
             // What was retained was true once.

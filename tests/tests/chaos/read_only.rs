@@ -1,7 +1,5 @@
 //! The database can be read, and not written.
 
-use std::path::Path;
-
 use anyhow::Result;
 use mqttchat_e2e::chaos::read_only::ReadOnly;
 use mqttchat_e2e::chaos::say::skipped;
@@ -59,7 +57,7 @@ async fn members(app: &App) -> Result<(User, User)> {
 
 #[tokio::test]
 async fn on_sqlite_it_is_said_and_got_over() -> Result<()> {
-    if !ReadOnly::is_possible(Path::new(&std::env::temp_dir()))? {
+    if !ReadOnly::is_possible(tempfile::tempdir()?.path())? {
         skipped("a read-only SQLite database", "files cannot be made immutable here (chattr +i)");
         return Ok(());
     }
