@@ -190,6 +190,7 @@ pub(crate) fn new_message(
         name: caller.name.clone(),
         // A JSON value can always be written.
         data: serde_json::to_string(data).unwrap_or_default().into(),
+        change: None,
         ingest: None,
     };
     // Numbers can be longer when they are written again.

@@ -258,6 +258,10 @@ pub(crate) fn refusal(error: &AppendError) -> Refusal {
             "this id was used for another message; send it under a new id",
         ),
         AppendError::NotFound => Refusal::new(ErrorCode::NotFound, "there is no such conversation"),
+        AppendError::NoSuchUser => Refusal::new(ErrorCode::NotFound, "there is no such user"),
+        AppendError::Forbidden(reason) => Refusal::new(ErrorCode::Forbidden, *reason),
+        AppendError::BadTarget(reason) => Refusal::new(ErrorCode::BadTarget, *reason),
+        AppendError::Conflict(reason) => Refusal::new(ErrorCode::Conflict, *reason),
         // Whatever else it is, the same id can be sent again.
         _ => unavailable(),
     }

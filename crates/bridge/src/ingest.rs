@@ -350,6 +350,7 @@ fn foreign(hub: &Hub, publish: &Publish, session: Option<u64>) -> Result<Option<
         from,
         name,
         data: json!({ "text": said.text }).to_string().into(),
+        change: None,
         ingest: mark.map(|session| IngestMark { session, packet: publish.pkid, redelivered: publish.dup }),
     }))
 }

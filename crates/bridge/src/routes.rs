@@ -237,6 +237,7 @@ mod tests {
             from: Party::parse("ann").unwrap(),
             name: "Ann".into(),
             data: serde_json::json!({ "text": text }).to_string().into(),
+            change: None,
             ingest: None,
         }
     }

@@ -130,6 +130,7 @@ fn entry(from: &Party, id: MessageId) -> NewEntry {
         from: from.clone(),
         name: "Somebody".into(),
         data: format!(r#"{{"text":"{}"}}"#, "x".repeat(180)).into(),
+        change: None,
         ingest: None,
     }
 }

@@ -94,7 +94,17 @@ impl Store {
         on_backend!(self, backend => backend.undelivered(user).await)
     }
 
-    /// The user's conversations: the public one, their private ones, and the rooms that they have read in. Ordered
+    /// What a user has not read of their private conversations and of the rooms that they belong to: messages of others,
+    /// not deleted, above their read cursor and above what they wrote there last. Counted among the newest 1,000
+    /// entries of each; those where it is above 0.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be read.
+    pub async fn unread(&self, user: &UserId) -> Result<Vec<(Conversation, u64)>, StoreError> {
+        on_backend!(self, backend => backend.unread(user).await)
+    }
+
+    /// The user's conversations: the public one, their private ones, and the rooms that they belong to. Ordered
     /// by dest as text, those after `after`, at most `limit`.
     ///
     /// # Errors

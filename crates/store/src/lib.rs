@@ -20,6 +20,7 @@
 //!         from: Party::foreign("lamp"),
 //!         name: "Lamp".into(),
 //!         data: r#"{"text":"on"}"#.into(),
+//!         change: None,
 //!         ingest: None,
 //!     })
 //!     .await?;
@@ -37,6 +38,7 @@
 //! one for checkpoints, and the runtime's blocking threads for reads (see [`StoreOptions::sqlite`] for the files);
 //! PostgreSQL a thread and a connection for commits, and a few connections for all else ([`StoreOptions::postgres`]).
 
+mod change;
 mod clock;
 mod content;
 mod cursors;
@@ -45,10 +47,12 @@ mod health;
 mod integer;
 mod leases;
 mod log;
+mod marks;
 mod options;
 mod postgres;
 mod presence;
 mod queue;
+mod rooms;
 mod secrets;
 mod sqlite;
 mod users;
@@ -57,6 +61,7 @@ use std::sync::Arc;
 
 use mqttchat_protocol::Keyring;
 
+pub use change::Change;
 pub use clock::Clock;
 pub use cursors::{ConversationSummary, Cursor, Undelivered};
 pub use error::StoreError;
@@ -64,6 +69,7 @@ pub use health::Health;
 pub use leases::{Node, NodeLease};
 pub use log::{AppendError, Appended, ChangedHead, Done, IngestMark, NewEntry};
 pub use options::StoreOptions;
+pub use rooms::Access;
 pub use users::{ClaimOutcome, User};
 
 use options::Place;

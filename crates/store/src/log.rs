@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use mqttchat_protocol::{Conversation, Entry, EntryKind, MessageId, Party};
+use mqttchat_protocol::{Conversation, Entry, EntryKind, MessageId, Party, RoomChange, RoomId};
 use tokio::sync::oneshot;
 
 use crate::content::same_content;
-use crate::{Store, StoreError, on_backend};
+use crate::{Change, Store, StoreError, on_backend};
 
 /// What is to be appended. The store gives it `seq`, `time` and `position`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,12 +22,32 @@ pub struct NewEntry {
     /// The author's name now.
     pub name: Arc<str>,
     /// Its content, a compact JSON object. Its size is the caller's to bound.
+    ///
+    /// To that of an edit, delete or react the store adds `seq`, its target's; to that of a room entry `room`, the
+    /// room as the change leaves it, or as it was when it is deleted. [`Appended::entry`] has them.
     pub data: Box<str>,
+    /// What it changes; for every kind but [`EntryKind::Msg`].
+    pub change: Option<Change>,
     /// Where it came in from MQTT, for what strangers publish.
     pub ingest: Option<IngestMark>,
 }
 
 impl NewEntry {
+    /// A room's id and what is to change about it.
+    pub(crate) fn room_change(&self) -> Option<(&RoomId, &RoomChange)> {
+        match (&self.conversation, &self.change) {
+            (Conversation::Room(id), Some(Change::Room(change))) => Some((id, change)),
+            _ => None,
+        }
+    }
+
+    /// The entry that it has become. `data`: where it isn't this one's.
+    pub(crate) fn into_entry(self, seq: u64, time: u64, position: u64, data: Option<Box<str>>) -> Entry {
+        let Self { conversation, kind, id, from, name, data: own, change: _, ingest: _ } = self;
+        let data = data.unwrap_or(own);
+        Entry { conversation, seq, time, kind, id, from, name, data, marks: None, position }
+    }
+
     /// What it weighs in the writer's queue, in bytes.
     pub(crate) fn weight(&self) -> usize {
         self.data.len() + self.name.len() + self.id.as_str().len() + 256
@@ -44,14 +64,7 @@ impl NewEntry {
         }
     }
 
-    /// Whether it is the same again as an earlier entry of its author, whatever their ids.
-    pub(crate) fn is_same_as(&self, first: &Entry) -> bool {
-        self.kind == first.kind
-            && self.conversation == first.conversation
-            && same_content(&first.data, &self.data)
-    }
-
-    /// The same of two that are new.
+    /// Whether it is the same again as another new one of its author, whatever their ids.
     pub(crate) fn is_same_new(&self, first: &Self) -> bool {
         self.kind == first.kind
             && self.conversation == first.conversation
@@ -91,9 +104,21 @@ pub enum AppendError {
     /// The sender has used this id for something else.
     #[error("this message id was used for another message")]
     IdConflict,
-    /// There is no such room, or no such user to write to.
+    /// There is no such room, or it is closed to them, or there is no such user to write to.
     #[error("there is no such conversation")]
     NotFound,
+    /// Somebody who is to belong to a room is no user.
+    #[error("there is no such user")]
+    NoSuchUser,
+    /// They may not do that; a sentence for them.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// The message that it is about isn't there, or it isn't clear which is meant; a sentence for them.
+    #[error("{0}")]
+    BadTarget(&'static str),
+    /// It can't be done as things stand; a sentence for them.
+    #[error("{0}")]
+    Conflict(&'static str),
     /// The store couldn't commit; it may or may not be stored. The same id can be tried again.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
@@ -133,8 +158,11 @@ impl Store {
     ///
     /// The same id again from the same sender, with the same kind, conversation and content (as JSON: the order of
     /// members and the spelling of numbers don't count) is answered with the first entry; with anything else it is
-    /// refused as [`AppendError::IdConflict`]. That comes before anything else is checked. A private entry moves
-    /// its author's delivered cursor.
+    /// refused as [`AppendError::IdConflict`]. That comes before anything else is checked. Content that is deleted
+    /// can't be compared: the same kind and conversation are the same then. A private entry moves its author's
+    /// delivered cursor.
+    ///
+    /// What an entry changes ([`NewEntry::change`]) is changed in its own transaction, and who may do it is looked at there.
     ///
     /// Cancel safety: dropped before it returns, nothing is appended and `done` is dropped without being called.
     pub async fn submit(&self, entry: NewEntry, done: Done) {

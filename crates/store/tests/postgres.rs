@@ -47,7 +47,7 @@ async fn what_somebody_said_before_costs_nothing() {
     while place.cluster.sql("chat", sessions) != "0" {
         tokio::task::yield_now().await;
     }
-    let read = "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'entries_sender_id_key'";
+    let read = "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'entries_id_sender_key'";
     let read: usize = place.cluster.sql("chat", read).parse().unwrap();
     assert!(read < ROUNDS * TOGETHER, "{read} entries were read to find out that the ids are new");
 }

@@ -14,8 +14,7 @@ use tokio_postgres::Row;
 use super::fault::Fault;
 use super::names::Names;
 use super::plan::{Cursor, Head, Plan};
-use super::rows::{ENTRY_WIDTH, entry_at, parsed};
-use super::rows::{entry_columns, entry_with_conversation, number, value};
+use super::rows::{EARLIER_WIDTH, earlier, entry_columns, entry_joins, number, value};
 use super::session::{Params, Session};
 use super::write::{Verdict, Write};
 use crate::integer::signed;
@@ -28,17 +27,19 @@ const HEADS: &str = "SELECT id, head, time FROM conversations WHERE id = ANY($1)
 const EXISTING: &str = concat!(
     "SELECT ",
     entry_columns!(),
-    ", c.key, e.sender FROM unnest($1::bigint[], $2::text[]) AS k(sender, id)
+    ", c.key, e.data, e.sender FROM unnest($1::bigint[], $2::text[]) AS k(sender, id)
      CROSS JOIN LATERAL
          (SELECT * FROM entries WHERE sender = k.sender AND id = k.id COLLATE \"C\" LIMIT 1) e
      CROSS JOIN LATERAL (SELECT name FROM parties WHERE id = e.sender LIMIT 1) p
-     CROSS JOIN LATERAL (SELECT key FROM conversations WHERE id = e.conversation LIMIT 1) c"
+     CROSS JOIN LATERAL (SELECT key FROM conversations WHERE id = e.conversation LIMIT 1) c
+     LEFT JOIN LATERAL (SELECT * FROM marks WHERE position = e.position LIMIT 1) m ON true"
 );
 const INGESTED: &str = concat!(
     "SELECT ",
     entry_columns!(),
-    ", c.key, i.packet, i.session FROM ingested i JOIN entries e ON e.position = i.position
-     JOIN parties p ON p.id = e.sender JOIN conversations c ON c.id = e.conversation
+    ", c.key, e.data, i.packet, i.session FROM ingested i JOIN entries e ON e.position = i.position",
+    entry_joins!(),
+    "JOIN conversations c ON c.id = e.conversation
      WHERE i.packet = ANY($1)"
 );
 // Locked in the order in which they are asked for.
@@ -242,14 +243,13 @@ async fn read(session: &Session, needs: &Needs, given: Option<i64>) -> Result<(P
         plan.heads.insert(value(row, 0)?, head);
     }
     for row in &existing? {
-        let entry = entry_with_conversation(row)?;
-        plan.existing.insert((value(row, ENTRY_WIDTH + 1)?, entry.id.as_str().to_owned()), entry);
+        let first = earlier(row)?;
+        plan.existing.insert((value(row, EARLIER_WIDTH)?, first.entry.id.as_str().to_owned()), first);
     }
     for row in &ingested? {
-        let entry = entry_at(row, 0, parsed(row, ENTRY_WIDTH, Conversation::parse)?)?;
-        let packet: i32 = value(row, ENTRY_WIDTH + 1)?;
+        let packet: i32 = value(row, EARLIER_WIDTH)?;
         let packet = u16::try_from(packet).map_err(|_| Fault::Unreadable(format!("packet id {packet}")))?;
-        plan.ingested.insert((packet, number(row, ENTRY_WIDTH + 2)?), entry);
+        plan.ingested.insert((packet, number(row, EARLIER_WIDTH + 1)?), earlier(row)?);
     }
     for row in &cursors? {
         let cursor = Cursor { delivered: number(row, 2)?, read: number(row, 3)?, changed: false };

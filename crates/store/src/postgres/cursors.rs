@@ -18,7 +18,7 @@ const UNDELIVERED: &str = "
     WHERE m.party = (SELECT party FROM users WHERE id = $1) AND c.one IS NOT NULL AND c.head > m.delivered
     ORDER BY c.key";
 
-/// Private ones by the partner's name, the rooms read in, and the public one; only then what each holds.
+/// Private ones by the partner's name, the rooms they belong to, and the public one; only then what each holds.
 const SUMMARIES: &str = concat!(
     "WITH me AS (SELECT party FROM users WHERE id = $1),
      mine AS (
@@ -30,11 +30,12 @@ const SUMMARIES: &str = concat!(
          LEFT JOIN users u ON u.party = p.id
          WHERE m.party = (SELECT party FROM me)
          UNION ALL
-         SELECT c.id, c.key, c.key, r.title, m.read, 0
-         FROM cursors m
-         JOIN rooms r ON r.conversation = m.conversation
-         JOIN conversations c ON c.id = m.conversation
-         WHERE m.party = (SELECT party FROM me)
+         SELECT c.id, c.key, c.key, r.title, coalesce(m.read, 0), 0
+         FROM members b
+         JOIN rooms r ON r.conversation = b.conversation
+         JOIN conversations c ON c.id = b.conversation
+         LEFT JOIN cursors m ON m.conversation = c.id AND m.party = b.party
+         WHERE b.party = (SELECT party FROM me)
          UNION ALL
          SELECT c.id, c.key, c.key, NULL, coalesce(m.read, 0), 0
          FROM conversations c
@@ -48,8 +49,34 @@ const SUMMARIES: &str = concat!(
      JOIN conversations c ON c.id = page.id
      LEFT JOIN entries e ON e.conversation = c.id AND e.seq = c.head
      LEFT JOIN parties p ON p.id = e.sender
+     LEFT JOIN marks m ON m.position = e.position
      ORDER BY page.dest"
 );
+
+/// Of each conversation with something unread, the newest entries; of those, what is above the user's own.
+const UNREAD: &str = "
+    WITH me AS (SELECT party FROM users WHERE id = $1),
+    mine AS (
+        SELECT c.id, c.key, m.read FROM cursors m JOIN conversations c ON c.id = m.conversation AND c.one IS NOT NULL
+        WHERE m.party = (SELECT party FROM me) AND c.head > m.read
+        UNION ALL
+        SELECT c.id, c.key, greatest(c.floor, coalesce(m.read, 0))
+        FROM members b JOIN conversations c ON c.id = b.conversation
+        LEFT JOIN cursors m ON m.conversation = c.id AND m.party = b.party
+        WHERE b.party = (SELECT party FROM me) AND c.head > coalesce(m.read, 0)
+    )
+    SELECT mine.key, counted.unread FROM mine, LATERAL (
+        SELECT count(*) AS unread
+        FROM (
+            SELECT position, kind, sender, seq,
+                   max(CASE WHEN sender = (SELECT party FROM me) THEN seq END) OVER () AS own
+            FROM (SELECT position, seq, kind, sender FROM entries
+                  WHERE conversation = mine.id AND seq > mine.read ORDER BY seq DESC LIMIT 1000) n
+        ) n LEFT JOIN marks k ON k.position = n.position
+        WHERE n.kind = 'msg' AND n.sender <> (SELECT party FROM me) AND NOT coalesce(k.deleted, false)
+            AND n.seq > coalesce(n.own, 0)
+    ) counted
+    WHERE counted.unread > 0 ORDER BY mine.key";
 
 impl Postgres {
     pub(crate) async fn cursors(&self, conversation: &Conversation) -> Result<Vec<Cursor>, StoreError> {
@@ -72,6 +99,11 @@ impl Postgres {
                 head: number(row, 2)?,
             })
         })
+    }
+
+    pub(crate) async fn unread(&self, user: &UserId) -> Result<Vec<(Conversation, u64)>, StoreError> {
+        let rows = self.pool.read(UNREAD, &[&user.as_str()]).await?;
+        all(&rows, |row| Ok((parsed(row, 0, Conversation::parse)?, number(row, 1)?)))
     }
 
     pub(crate) async fn conversations(

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use mqttchat_protocol::{Conversation, Entry, MessageId, Party};
 
 use super::Postgres;
-use super::rows::{all, entry_at, entry_columns, entry_with_conversation, number, parsed, value};
+use super::rows::{
+    all, entry_at, entry_columns, entry_joins, entry_with_conversation, number, parsed, value,
+};
 use crate::integer::signed;
 use crate::{ChangedHead, StoreError};
 
@@ -17,23 +19,29 @@ const CHANGED: &str =
 const AFTER: &str = concat!(
     "SELECT ",
     entry_columns!(),
-    " FROM entries e JOIN parties p ON p.id = e.sender
-     WHERE e.conversation = (SELECT id FROM conversations WHERE key = $1) AND e.seq > $2
+    " FROM entries e",
+    entry_joins!(),
+    "WHERE e.conversation = (SELECT id FROM conversations WHERE key = $1)
+         AND e.seq > greatest($2, (SELECT floor FROM conversations WHERE key = $1))
      ORDER BY e.seq LIMIT $3"
 );
 
 const BEFORE: &str = concat!(
     "SELECT ",
     entry_columns!(),
-    " FROM entries e JOIN parties p ON p.id = e.sender
-     WHERE e.conversation = (SELECT id FROM conversations WHERE key = $1) AND e.seq < $2
+    " FROM entries e",
+    entry_joins!(),
+    "WHERE e.conversation = (SELECT id FROM conversations WHERE key = $1) AND e.seq < $2
+         AND e.seq > (SELECT floor FROM conversations WHERE key = $1)
      ORDER BY e.seq DESC LIMIT $3"
 );
 
 const UNCONFIRMED: &str = concat!(
     "SELECT ",
     entry_columns!(),
-    ", c.key FROM entries e JOIN parties p ON p.id = e.sender JOIN conversations c ON c.id = e.conversation
+    ", c.key FROM entries e",
+    entry_joins!(),
+    "JOIN conversations c ON c.id = e.conversation AND e.seq > c.floor
      WHERE e.position > $2 AND e.node = (SELECT id FROM nodes WHERE name = $1)
      ORDER BY e.position LIMIT $3"
 );
@@ -41,7 +49,9 @@ const UNCONFIRMED: &str = concat!(
 const BY_ID: &str = concat!(
     "SELECT ",
     entry_columns!(),
-    ", c.key FROM entries e JOIN parties p ON p.id = e.sender JOIN conversations c ON c.id = e.conversation
+    ", c.key FROM entries e",
+    entry_joins!(),
+    "JOIN conversations c ON c.id = e.conversation
      WHERE e.sender = (SELECT id FROM parties WHERE name = $1) AND e.id = $2"
 );
 

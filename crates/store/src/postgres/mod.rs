@@ -18,6 +18,7 @@ mod names;
 mod plan;
 mod pool;
 mod presence;
+mod rooms;
 mod rows;
 mod session;
 mod time;
@@ -87,6 +88,9 @@ impl Postgres {
             // The one character that PostgreSQL's texts can't hold; in JSON it is always escaped.
             entry.name = entry.name.replace('\0', "\u{fffd}").into();
         }
+        if entry.change.is_some() {
+            return done(Err(crate::AppendError::Unavailable("changes are not on PostgreSQL yet".into())));
+        }
         self.writer.push(entry.weight(), Write::Append { entry, done }).await;
     }
 
@@ -118,6 +122,12 @@ impl Postgres {
         conversation: &Conversation,
         seq: u64,
     ) -> Result<Option<u64>, StoreError> {
+        if which == Which::Read
+            && let Conversation::Room(room) = conversation
+            && self.room_access(room, &user.into()).await? == crate::Access::None
+        {
+            return Ok(None);
+        }
         let user = Party::from(user);
         if !conversation.has(&user) {
             return Ok(None);

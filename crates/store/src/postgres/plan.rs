@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use mqttchat_protocol::{Conversation, Entry, Party};
+use mqttchat_protocol::{Conversation, Party};
 
 use super::fault::Fault;
 use super::names::Names;
 use super::write::{Move, Verdict, Which, Write};
+use crate::change::Earlier;
 use crate::integer::signed;
 use crate::{AppendError, NewEntry};
 
@@ -49,9 +50,9 @@ pub(super) struct Plan {
     /// By party and conversation, in the order in which all write them.
     pub(super) cursors: BTreeMap<(i64, i64), Cursor>,
     /// What is stored of the ids in the batch.
-    pub(super) existing: HashMap<(i64, String), Entry>,
+    pub(super) existing: HashMap<(i64, String), Earlier>,
     /// What came in by the packet ids that are redelivered, by session.
-    pub(super) ingested: HashMap<(u16, u64), Entry>,
+    pub(super) ingested: HashMap<(u16, u64), Earlier>,
     pub(super) stored: Vec<Stored>,
     /// The packet ids to remember, with session and position.
     pub(super) marks: BTreeMap<u16, (u64, i64)>,
@@ -154,8 +155,8 @@ impl Plan {
     fn earlier(&self, writes: &[Write], sender: i64, entry: &NewEntry) -> Option<Verdict> {
         let key = (sender, entry.id.as_str().to_owned());
         if let Some(first) = self.existing.get(&key) {
-            return Some(if entry.is_same_as(first) {
-                Verdict::Again(Box::new(first.clone()))
+            return Some(if first.is_same_as(entry) {
+                Verdict::Again(Box::new(first.entry.clone()))
             } else {
                 Verdict::Refused(AppendError::IdConflict)
             });
@@ -179,7 +180,8 @@ impl Plan {
             return (first.from == entry.from && entry.is_same_new(first)).then_some(Verdict::SameAs(*index));
         }
         let first = self.ingested.get(&key)?;
-        (first.from == entry.from && entry.is_same_as(first)).then(|| Verdict::Again(Box::new(first.clone())))
+        (first.entry.from == entry.from && first.is_same_as(entry))
+            .then(|| Verdict::Again(Box::new(first.entry.clone())))
     }
 
     fn move_cursor(&mut self, names: &Names, to: &Move) -> Option<u64> {

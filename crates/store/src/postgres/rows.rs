@@ -6,21 +6,39 @@ use tokio_postgres::types::FromSql;
 
 use super::fault::Fault;
 use crate::User;
+use crate::change::Earlier;
 use crate::integer::unsigned;
+use crate::marks::marks;
 
-/// The columns of an entry, of `entries e` and `parties p`.
+/// The columns of an entry, of `entries e`, `parties p` and, joined from the left, `marks m`.
 macro_rules! entry_columns {
     () => {
-        "e.seq, e.time, e.kind, e.id, p.name, e.name, e.data, e.position"
+        "e.seq, e.time, e.kind, e.id, p.name, e.name, coalesce(m.data, e.data), e.position, m.edited, m.deleted,
+         CASE WHEN m.position IS NOT NULL THEN
+             (SELECT json_agg(json_build_array(r.emoji, rp.name))::text FROM reactions r JOIN parties rp ON rp.id = r.party
+              WHERE r.target = m.position)
+         END"
     };
 }
 pub(super) use entry_columns;
 
+/// Where what [`entry_columns`] names comes from, behind `entries e`.
+macro_rules! entry_joins {
+    () => {
+        " JOIN parties p ON p.id = e.sender LEFT JOIN marks m ON m.position = e.position "
+    };
+}
+pub(super) use entry_joins;
+
 /// How many columns an entry has; what comes after begins there.
-pub(super) const ENTRY_WIDTH: usize = 8;
+pub(super) const ENTRY_WIDTH: usize = 11;
 
 /// An entry whose columns begin at `first`.
 pub(super) fn entry_at(row: &Row, first: usize, conversation: Conversation) -> Result<Entry, Fault> {
+    let edited: Option<i64> = value(row, first + 8)?;
+    let deleted: Option<bool> = value(row, first + 9)?;
+    let marks = marks(edited.map(unsigned), deleted.unwrap_or(false), value(row, first + 10)?)
+        .map_err(Fault::Unreadable)?;
     Ok(Entry {
         conversation,
         seq: number(row, first)?,
@@ -30,7 +48,7 @@ pub(super) fn entry_at(row: &Row, first: usize, conversation: Conversation) -> R
         from: parsed(row, first + 4, Party::parse)?,
         name: value::<&str>(row, first + 5)?.into(),
         data: value::<&str>(row, first + 6)?.into(),
-        marks: None,
+        marks,
         position: number(row, first + 7)?,
     })
 }
@@ -39,6 +57,14 @@ pub(super) fn entry_at(row: &Row, first: usize, conversation: Conversation) -> R
 pub(super) fn entry_with_conversation(row: &Row) -> Result<Entry, Fault> {
     entry_at(row, 0, parsed(row, ENTRY_WIDTH, Conversation::parse)?)
 }
+
+/// An entry with its conversation's key and its stored data behind it.
+pub(super) fn earlier(row: &Row) -> Result<Earlier, Fault> {
+    Ok(Earlier { entry: entry_with_conversation(row)?, stored: value::<&str>(row, ENTRY_WIDTH + 1)?.into() })
+}
+
+/// How many columns that has.
+pub(super) const EARLIER_WIDTH: usize = ENTRY_WIDTH + 2;
 
 /// The columns of a user.
 macro_rules! user_columns {

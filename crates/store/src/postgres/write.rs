@@ -89,9 +89,7 @@ fn settle<'a>(
             let again = |entry| Appended { entry, fresh: false, delivered_before: None };
             let outcome = match verdict {
                 Verdict::Stored { seq, time, position, delivered_before } => {
-                    let NewEntry { conversation, kind, id, from, name, data, ingest: _ } = entry;
-                    let entry =
-                        Entry { conversation, seq, time, kind, id, from, name, data, marks: None, position };
+                    let entry = entry.into_entry(seq, time, position, None);
                     Ok(Appended { entry: Arc::new(entry), fresh: true, delivered_before })
                 }
                 Verdict::Again(first) => Ok(again(Arc::from(first))),

@@ -10,10 +10,11 @@ use rusqlite::{OptionalExtension, params};
 
 use super::batch::{Batch, Head};
 use super::fault::Fault;
-use super::rows::{ENTRY_BY_ID, ENTRY_BY_INGEST, entry_with_conversation};
+use super::rows::{self, ENTRY_BY_ID, ENTRY_BY_INGEST};
 use super::writer::Write;
+use super::{changes, room_changes};
 use crate::integer::signed;
-use crate::{AppendError, Appended, Done, IngestMark, NewEntry, StoreError};
+use crate::{Access, AppendError, Appended, Done, IngestMark, NewEntry, StoreError};
 
 /// An entry on its way.
 pub(super) struct Append {
@@ -23,9 +24,9 @@ pub(super) struct Append {
 }
 
 /// What an append comes to, if the batch is committed.
-enum Verdict {
-    /// It is stored, so numbered.
-    Stored { seq: u64, time: u64, position: u64, delivered_before: Option<u64> },
+pub(super) enum Verdict {
+    /// It is stored, so numbered. `data`: where it isn't the new entry's.
+    Stored { seq: u64, time: u64, position: u64, delivered_before: Option<u64>, data: Option<Box<str>> },
     /// It was there before.
     Again(Box<Entry>),
     /// It isn't stored.
@@ -53,10 +54,8 @@ impl Write for Append {
             (Ok(()), Some(Verdict::Again(first))) => {
                 Ok(Appended { entry: Arc::from(first), fresh: false, delivered_before: None })
             }
-            (Ok(()), Some(Verdict::Stored { seq, time, position, delivered_before })) => {
-                let NewEntry { conversation, kind, id, from, name, data, ingest: _ } = entry;
-                let entry =
-                    Entry { conversation, seq, time, kind, id, from, name, data, marks: None, position };
+            (Ok(()), Some(Verdict::Stored { seq, time, position, delivered_before, data })) => {
+                let entry = entry.into_entry(seq, time, position, data);
                 Ok(Appended { entry: Arc::new(entry), fresh: true, delivered_before })
             }
         });
@@ -70,26 +69,51 @@ fn append(batch: &mut Batch<'_>, new: &NewEntry) -> Result<Verdict, Fault> {
     {
         return Ok(Verdict::Again(first));
     }
-    let (sender, head) = match (batch.party(&new.from)?, batch.head(&new.conversation)?) {
-        (Some(sender), Some(head)) if new.may_address() => (sender, head),
-        (sender, head) => {
-            // It may be refused or make new rows: only if it isn't an earlier entry's repetition.
-            if let Some(sender) = sender
-                && let Some(verdict) = earlier(batch, sender, new)?
-            {
-                return Ok(verdict);
-            }
-            let Some(head) = (if new.may_address() { head_or_new(batch, head, new)? } else { None }) else {
-                return Ok(Verdict::Refused(AppendError::NotFound));
-            };
-            (batch.party_or_new(&new.from)?, head)
+    if let Some(change) = &new.change {
+        if let Some(sender) = batch.party(&new.from)?
+            && let Some(verdict) = earlier(batch, sender, new)?
+        {
+            return Ok(verdict);
         }
-    };
-    store(batch, sender, head, new)
+        return match (change.target(), new.room_change()) {
+            (Some(target), _) => changes::append(batch, new, change, target),
+            (_, Some((id, change))) => room_changes::append(batch, new, id, change),
+            _ => Ok(Verdict::Refused(AppendError::NotFound)),
+        };
+    }
+    let (sender, head) = (batch.party(&new.from)?, batch.head(&new.conversation)?);
+    if let (Some(sender), Some(head)) = (sender, head)
+        && may_write(batch, new, head, Some(sender))?
+    {
+        return number(batch, sender, head, new, None);
+    }
+    // It may be refused or make new rows: only if it isn't an earlier entry's repetition.
+    if let Some(sender) = sender
+        && let Some(verdict) = earlier(batch, sender, new)?
+    {
+        return Ok(verdict);
+    }
+    let head = if new.may_address() { head_or_new(batch, head, new)? } else { None };
+    let Some(head) = head else { return Ok(Verdict::Refused(AppendError::NotFound)) };
+    if !may_write(batch, new, head, sender)? {
+        return Ok(Verdict::Refused(AppendError::NotFound));
+    }
+    let sender = batch.party_or_new(&new.from)?;
+    number(batch, sender, head, new, None)
 }
 
-/// Numbers the entry and stores it, unless its id is taken.
-fn store(batch: &mut Batch<'_>, sender: i64, head: Head, new: &NewEntry) -> Result<Verdict, Fault> {
+fn may_write(batch: &mut Batch<'_>, new: &NewEntry, head: Head, sender: Option<i64>) -> Result<bool, Fault> {
+    Ok(new.may_address() && batch.access(&new.conversation, head, sender)? != Access::None)
+}
+
+/// Numbers the entry and stores it, unless its id is taken. `data`: where it isn't the new entry's.
+pub(super) fn number(
+    batch: &mut Batch<'_>,
+    sender: i64,
+    head: Head,
+    new: &NewEntry,
+    data: Option<Box<str>>,
+) -> Result<Verdict, Fault> {
     let (seq, time, position) = (head.seq + 1, batch.now().max(head.time), batch.next_position()?);
     let mut statement = batch.connection().prepare_cached(
         "INSERT INTO entries (position, conversation, seq, time, kind, sender, id, name, node, data)
@@ -106,7 +130,7 @@ fn store(batch: &mut Batch<'_>, sender: i64, head: Head, new: &NewEntry) -> Resu
         new.id.as_str(),
         &*new.name,
         batch.node(),
-        &*new.data,
+        data.as_deref().unwrap_or(&new.data),
     ])?;
     if stored == 0 {
         return earlier(batch, sender, new)?
@@ -125,26 +149,32 @@ fn store(batch: &mut Batch<'_>, sender: i64, head: Head, new: &NewEntry) -> Resu
         )?;
         statement.execute(params![mark.packet, signed(mark.session), signed(position)])?;
     }
-    Ok(Verdict::Stored { seq, time, position, delivered_before })
+    Ok(Verdict::Stored { seq, time, position, delivered_before, data })
 }
 
 /// The conversation's head. A private one is made when all its users are known; a room has to be there.
 fn head_or_new(batch: &mut Batch<'_>, head: Option<Head>, new: &NewEntry) -> Result<Option<Head>, Fault> {
     match (head, &new.conversation) {
         (Some(head), _) => Ok(Some(head)),
-        (None, Conversation::Pair(one, other)) => {
-            for party in [one, other] {
-                if !party.is_foreign() && !is_user(batch, party)? {
-                    return Ok(None);
-                }
-            }
+        (None, Conversation::Pair(one, other)) if are_users(batch, &new.conversation)? => {
             batch.new_pair(&new.conversation, one, other).map(Some)
         }
-        (None, Conversation::Public | Conversation::Room(_)) => Ok(None),
+        (None, _) => Ok(None),
     }
 }
 
-fn is_user(batch: &Batch<'_>, party: &Party) -> Result<bool, Fault> {
+/// Whether a conversation is a private one of users that are there, or of one and a stranger.
+pub(super) fn are_users(batch: &Batch<'_>, conversation: &Conversation) -> Result<bool, Fault> {
+    let Conversation::Pair(one, other) = conversation else { return Ok(false) };
+    for party in [one, other] {
+        if !party.is_foreign() && !is_user(batch, party)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+pub(super) fn is_user(batch: &Batch<'_>, party: &Party) -> Result<bool, Fault> {
     let mut statement = batch.connection().prepare_cached("SELECT 1 FROM users WHERE id = ?1")?;
     Ok(statement.exists([party.as_str()])?)
 }
@@ -152,12 +182,11 @@ fn is_user(batch: &Batch<'_>, party: &Party) -> Result<bool, Fault> {
 /// What an earlier entry of this id makes of the new one; `None` when there is none.
 fn earlier(batch: &Batch<'_>, sender: i64, new: &NewEntry) -> Result<Option<Verdict>, Fault> {
     let mut statement = batch.connection().prepare_cached(ENTRY_BY_ID)?;
-    let found = statement
-        .query_row(params![sender, new.id.as_str()], |row| Ok(entry_with_conversation(row)))
-        .optional()?;
+    let found =
+        statement.query_row(params![sender, new.id.as_str()], |row| Ok(rows::earlier(row))).optional()?;
     Ok(match found.transpose()? {
         None => None,
-        Some(first) if new.is_same_as(&first) => Some(Verdict::Again(Box::new(first))),
+        Some(first) if first.is_same_as(new) => Some(Verdict::Again(Box::new(first.entry))),
         Some(_) => Some(Verdict::Refused(AppendError::IdConflict)),
     })
 }
@@ -166,8 +195,9 @@ fn earlier(batch: &Batch<'_>, sender: i64, new: &NewEntry) -> Result<Option<Verd
 fn ingested(batch: &Batch<'_>, mark: IngestMark, new: &NewEntry) -> Result<Option<Box<Entry>>, Fault> {
     let mut statement = batch.connection().prepare_cached(ENTRY_BY_INGEST)?;
     let found = statement
-        .query_row(params![mark.packet, signed(mark.session)], |row| Ok(entry_with_conversation(row)))
+        .query_row(params![mark.packet, signed(mark.session)], |row| Ok(rows::earlier(row)))
         .optional()?;
     // The packet id may have been used for something else since.
-    Ok(found.transpose()?.filter(|first| first.from == new.from && new.is_same_as(first)).map(Box::new))
+    let first = found.transpose()?.filter(|first| first.entry.from == new.from && first.is_same_as(new));
+    Ok(first.map(|first| Box::new(first.entry)))
 }

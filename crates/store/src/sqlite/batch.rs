@@ -6,6 +6,8 @@ use mqttchat_protocol::{Conversation, Party};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::fault::Fault;
+use super::rooms::access;
+use crate::Access;
 use crate::integer::{signed, unsigned};
 
 /// How many conversations or parties are remembered before all are forgotten, a few MB.
@@ -20,6 +22,8 @@ pub(super) struct Known {
     pub(super) position: Option<u64>,
     conversations: HashMap<Conversation, Head>,
     parties: HashMap<Party, i64>,
+    /// What parties may do in rooms, both by number.
+    access: HashMap<(i64, i64), Access>,
 }
 
 /// Where a conversation stands.
@@ -46,6 +50,9 @@ impl Known {
         }
         if self.parties.len() > KNOWN {
             self.parties.clear();
+        }
+        if self.access.len() > KNOWN {
+            self.access.clear();
         }
     }
 }
@@ -126,6 +133,39 @@ impl<'a> Batch<'a> {
         if let Some(head) = head {
             self.known.conversations.insert(conversation.clone(), head);
         }
+        Ok(head)
+    }
+
+    /// What a party may do in a conversation that is there; `party`: its number, if it has one.
+    pub(super) fn access(
+        &mut self,
+        conversation: &Conversation,
+        head: Head,
+        party: Option<i64>,
+    ) -> Result<Access, Fault> {
+        if !matches!(conversation, Conversation::Room(_)) {
+            return Ok(Access::Open);
+        }
+        // Numbers begin at 1.
+        let key = (head.id, party.unwrap_or(0));
+        if let Some(access) = self.known.access.get(&key) {
+            return Ok(*access);
+        }
+        let access = access(self.connection, key.0, key.1)?;
+        self.known.access.insert(key, access);
+        Ok(access)
+    }
+
+    /// Notes that a room is otherwise from here on.
+    pub(super) fn room_changed(&mut self) {
+        self.known.access.clear();
+    }
+
+    /// Makes a room's conversation, which stays when the room is deleted.
+    pub(super) fn new_room(&mut self, conversation: &Conversation) -> Result<Head, Fault> {
+        let mut statement = self.connection.prepare_cached("INSERT INTO conversations (key) VALUES (?1)")?;
+        let head = Head { id: statement.insert([conversation.to_string()])?, seq: 0, time: 0 };
+        self.known.conversations.insert(conversation.clone(), head);
         Ok(head)
     }
 

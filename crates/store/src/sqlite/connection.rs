@@ -13,7 +13,7 @@ use crate::StoreError;
 const BUSY: Duration = Duration::from_secs(5);
 
 /// Statements that a connection keeps compiled; more than there are.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 128;
 
 fn open(path: &Path, mode: OpenFlags) -> rusqlite::Result<Connection> {
     // Each connection stays with one thread at a time, so SQLite's own mutexes are not needed.
@@ -41,9 +41,11 @@ pub(super) fn prepare(connection: &Connection) -> Result<(), Fault> {
     }
     // FULL: a commit returns when the log is on disk. Checkpoints are ours (see `checkpoint`); the log file is
     // kept at its size, which saves the file system's own journal, but not above 64 MiB after a large burst.
+    // What is deleted is overwritten: a message taken back is gone from the file.
     connection.execute_batch(
         "PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = ON;
+         PRAGMA secure_delete = ON;
          PRAGMA wal_autocheckpoint = 0;
          PRAGMA journal_size_limit = 67108864;
          PRAGMA cache_size = -16384;

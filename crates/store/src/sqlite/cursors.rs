@@ -7,7 +7,7 @@ use super::Sqlite;
 use super::fault::Fault;
 use super::rows::{entry_at, entry_columns, parsed, text};
 use crate::integer::{signed, unsigned};
-use crate::{ConversationSummary, Cursor, StoreError, Undelivered};
+use crate::{Access, ConversationSummary, Cursor, StoreError, Undelivered};
 
 const UNDELIVERED: &str = "
     SELECT c.key, m.delivered, (SELECT max(seq) FROM entries WHERE conversation = c.id) AS head
@@ -15,7 +15,7 @@ const UNDELIVERED: &str = "
     WHERE m.party = (SELECT party FROM users WHERE id = ?1) AND c.one IS NOT NULL AND head > m.delivered
     ORDER BY c.key";
 
-/// Private ones by the partner's name, the rooms read in, and the public one; only then what each holds.
+/// Private ones by the partner's name, the rooms they belong to, and the public one; only then what each holds.
 const SUMMARIES: &str = concat!(
     "WITH me AS (SELECT party FROM users WHERE id = ?1),
      mine AS (
@@ -26,11 +26,12 @@ const SUMMARIES: &str = concat!(
          LEFT JOIN users u ON u.party = p.id
          WHERE m.party = (SELECT party FROM me)
          UNION ALL
-         SELECT c.id, c.key, c.key, r.title, m.read, 0
-         FROM cursors m
-         JOIN rooms r ON r.conversation = m.conversation
-         JOIN conversations c ON c.id = m.conversation
-         WHERE m.party = (SELECT party FROM me)
+         SELECT c.id, c.key, c.key, r.title, coalesce(m.read, 0), 0
+         FROM members b
+         JOIN rooms r ON r.conversation = b.conversation
+         JOIN conversations c ON c.id = b.conversation
+         LEFT JOIN cursors m ON m.conversation = c.id AND m.party = b.party
+         WHERE b.party = (SELECT party FROM me)
          UNION ALL
          SELECT c.id, c.key, c.key, NULL, coalesce(m.read, 0), 0
          FROM conversations c
@@ -44,11 +45,35 @@ const SUMMARIES: &str = concat!(
      LEFT JOIN entries e ON e.conversation = page.id
          AND e.seq = (SELECT max(seq) FROM entries WHERE conversation = page.id)
      LEFT JOIN parties p ON p.id = e.sender
+     LEFT JOIN marks m ON m.position = e.position
      ORDER BY page.dest"
 );
 
+/// Of each conversation with something unread, the newest entries; of those, what is above the user's own.
+const UNREAD: &str = "
+    WITH me AS (SELECT party FROM users WHERE id = ?1),
+    mine AS (
+        SELECT c.id, c.key, m.read FROM cursors m JOIN conversations c ON c.id = m.conversation AND c.one IS NOT NULL
+        WHERE m.party = (SELECT party FROM me)
+        UNION ALL
+        SELECT c.id, c.key, max(c.floor, coalesce(m.read, 0)) FROM members b JOIN conversations c ON c.id = b.conversation
+        LEFT JOIN cursors m ON m.conversation = c.id AND m.party = b.party
+        WHERE b.party = (SELECT party FROM me)
+    )
+    SELECT key, (
+        SELECT count(*) FROM (
+            SELECT position, seq, kind, sender,
+                   max(CASE WHEN sender = (SELECT party FROM me) THEN seq END) OVER () AS own
+            FROM (SELECT position, seq, kind, sender FROM entries
+                  WHERE conversation = mine.id AND seq > mine.read ORDER BY seq DESC LIMIT 1000) AS page
+        ) AS page LEFT JOIN marks k ON k.position = page.position
+        WHERE page.kind = 'msg' AND page.sender <> (SELECT party FROM me) AND coalesce(k.deleted, 0) = 0
+            AND page.seq > coalesce(page.own, 0)
+    )
+    FROM mine ORDER BY key";
+
 #[cfg(test)]
-pub(super) const QUESTIONS: &[&str] = &[UNDELIVERED, SUMMARIES];
+pub(super) const QUESTIONS: &[&str] = &[UNDELIVERED, SUMMARIES, UNREAD];
 
 impl Sqlite {
     pub(crate) async fn set_delivered(
@@ -93,8 +118,9 @@ impl Sqlite {
         self.writer
             .write(128, move |batch| {
                 let Some(head) = batch.head(&conversation)? else { return Ok(None) };
+                let party = batch.party(&user)?;
                 let seq = seq.min(head.seq);
-                if seq == 0 {
+                if seq == 0 || batch.access(&conversation, head, party)? == Access::None {
                     return Ok(None);
                 }
                 let mut statement = batch.connection().prepare_cached(
@@ -144,6 +170,24 @@ impl Sqlite {
                     });
                 }
                 Ok(undelivered)
+            })
+            .await
+    }
+
+    pub(crate) async fn unread(&self, user: &UserId) -> Result<Vec<(Conversation, u64)>, StoreError> {
+        let user = user.clone();
+        self.readers
+            .read(move |connection| {
+                let mut statement = connection.prepare_cached(UNREAD)?;
+                let mut rows = statement.query([user.as_str()])?;
+                let mut unread = Vec::new();
+                while let Some(row) = rows.next()? {
+                    let count = unsigned(row.get(1)?);
+                    if count > 0 {
+                        unread.push((parsed(row, 0, Conversation::parse)?, count));
+                    }
+                }
+                Ok(unread)
             })
             .await
     }

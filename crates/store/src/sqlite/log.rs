@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Params, params};
 use super::Sqlite;
 use super::fault::Fault;
 use super::mark::{meta, set_meta};
-use super::rows::{ENTRY_BY_ID, entry, entry_columns, entry_with_conversation, parsed};
+use super::rows::{ENTRY_BY_ID, entry, entry_columns, entry_joins, entry_with_conversation, parsed};
 use crate::integer::{signed, unsigned};
 use crate::{ChangedHead, StoreError};
 
@@ -16,23 +16,25 @@ const HEAD: &str = "
 const AFTER: &str = concat!(
     "SELECT ",
     entry_columns!(),
-    " FROM entries e CROSS JOIN parties p ON p.id = e.sender
-     WHERE e.conversation = (SELECT id FROM conversations WHERE key = ?1) AND e.seq > ?2
-     ORDER BY e.seq LIMIT ?3"
+    " FROM conversations c CROSS JOIN entries e ON e.conversation = c.id AND e.seq > max(?2, c.floor)",
+    entry_joins!(),
+    "WHERE c.key = ?1 ORDER BY e.seq LIMIT ?3"
 );
 
 const BEFORE: &str = concat!(
     "SELECT ",
     entry_columns!(),
-    " FROM entries e CROSS JOIN parties p ON p.id = e.sender
-     WHERE e.conversation = (SELECT id FROM conversations WHERE key = ?1) AND e.seq < ?2
-     ORDER BY e.seq DESC LIMIT ?3"
+    " FROM conversations c CROSS JOIN entries e ON e.conversation = c.id AND e.seq > c.floor AND e.seq < ?2",
+    entry_joins!(),
+    "WHERE c.key = ?1 ORDER BY e.seq DESC LIMIT ?3"
 );
 
 const UNCONFIRMED: &str = concat!(
     "SELECT ",
     entry_columns!(),
-    ", c.key FROM entries e CROSS JOIN parties p ON p.id = e.sender CROSS JOIN conversations c ON c.id = e.conversation
+    ", c.key FROM entries e",
+    entry_joins!(),
+    "CROSS JOIN conversations c ON c.id = e.conversation AND e.seq > c.floor
      WHERE e.position > ?2 AND e.node = (SELECT id FROM nodes WHERE name = ?1)
      ORDER BY e.position LIMIT ?3"
 );

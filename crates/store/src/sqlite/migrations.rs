@@ -11,7 +11,8 @@ use crate::StoreError;
 const APPLICATION: i64 = 0x6d71_6368;
 
 /// Each brings the schema from the version before to its own, the first to version 1. Only ever added to.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_log.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_log.sql"), include_str!("migrations/0002_rooms.sql")];
 
 fn supported() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)

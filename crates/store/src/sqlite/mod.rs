@@ -3,14 +3,15 @@
 //! | who | does |
 //! | --- | --- |
 //! | `writer` | one thread, one connection: commits what waits, a batch at a time |
-//! | `batch`, `append` | what a write does inside the batch's transaction |
+//! | `batch`, `append`, `changes`, `room_changes` | what a write does inside the batch's transaction |
 //! | `checkpoint` | a thread that moves the write-ahead log into the database meanwhile |
 //! | `reader` | a few connections for reads, on the runtime's blocking threads |
 //! | `directory`, `connection`, `migrations`, `mark` | opening: files and lock, pragmas, schema, is it the same log |
-//! | `log`, `users`, `presence`, `cursors`, `leases` | the questions and writes of each |
+//! | `log`, `rooms`, `users`, `presence`, `cursors`, `leases` | the questions and writes of each |
 
 mod append;
 mod batch;
+mod changes;
 mod checkpoint;
 mod connection;
 mod cursors;
@@ -22,6 +23,8 @@ mod mark;
 mod migrations;
 mod presence;
 mod reader;
+mod room_changes;
+mod rooms;
 mod rows;
 #[cfg(test)]
 mod tests;

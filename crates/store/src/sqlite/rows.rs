@@ -5,35 +5,50 @@ use rusqlite::Row;
 
 use super::fault::Fault;
 use crate::User;
+use crate::change::Earlier;
 use crate::integer::unsigned;
+use crate::marks::marks;
 
-/// The columns of an entry, of `entries e` and `parties p`.
+/// The columns of an entry, of `entries e`, `parties p` and, joined from the left, `marks m`.
 macro_rules! entry_columns {
     () => {
-        "e.seq, e.time, e.kind, e.id, p.name, e.name, e.data, e.position"
+        "e.seq, e.time, e.kind, e.id, p.name, e.name, coalesce(m.data, e.data), e.position, m.edited, m.deleted,
+         CASE WHEN m.position IS NOT NULL THEN
+             (SELECT json_group_array(json_array(r.emoji, rp.name)) FROM reactions r CROSS JOIN parties rp ON rp.id = r.party
+              WHERE r.target = m.position)
+         END"
     };
 }
 pub(super) use entry_columns;
+
+/// Where what [`entry_columns`] names comes from, behind `entries e`.
+macro_rules! entry_joins {
+    () => {
+        " CROSS JOIN parties p ON p.id = e.sender LEFT JOIN marks m ON m.position = e.position "
+    };
+}
+pub(super) use entry_joins;
 
 /// An entry by its sender's number (?1) and id (?2).
 pub(super) const ENTRY_BY_ID: &str = concat!(
     "SELECT ",
     entry_columns!(),
-    ", c.key FROM entries e CROSS JOIN parties p ON p.id = e.sender CROSS JOIN conversations c ON c.id = e.conversation
-     WHERE e.sender = ?1 AND e.id = ?2"
+    ", c.key, e.data FROM entries e",
+    entry_joins!(),
+    "CROSS JOIN conversations c ON c.id = e.conversation WHERE e.sender = ?1 AND e.id = ?2"
 );
 
 /// The last entry of a packet id (?1) in a broker session (?2).
 pub(super) const ENTRY_BY_INGEST: &str = concat!(
     "SELECT ",
     entry_columns!(),
-    ", c.key FROM ingested i CROSS JOIN entries e ON e.position = i.position
-     CROSS JOIN parties p ON p.id = e.sender CROSS JOIN conversations c ON c.id = e.conversation
-     WHERE i.packet = ?1 AND i.session = ?2"
+    ", c.key, e.data FROM ingested i CROSS JOIN entries e ON e.position = i.position",
+    entry_joins!(),
+    "CROSS JOIN conversations c ON c.id = e.conversation WHERE i.packet = ?1 AND i.session = ?2"
 );
 
 /// How many columns an entry has; what comes after begins there.
-pub(super) const ENTRY_WIDTH: usize = 8;
+pub(super) const ENTRY_WIDTH: usize = 11;
 
 /// An entry of a conversation that is known.
 pub(super) fn entry(row: &Row<'_>, conversation: Conversation) -> Result<Entry, Fault> {
@@ -42,6 +57,11 @@ pub(super) fn entry(row: &Row<'_>, conversation: Conversation) -> Result<Entry, 
 
 /// An entry whose columns begin at `first`.
 pub(super) fn entry_at(row: &Row<'_>, first: usize, conversation: Conversation) -> Result<Entry, Fault> {
+    let edited: Option<i64> = row.get(first + 8)?;
+    let reactions = row.get_ref(first + 10)?.as_str_or_null().map_err(unreadable)?;
+    let deleted: Option<bool> = row.get(first + 9)?;
+    let marks =
+        marks(edited.map(unsigned), deleted.unwrap_or(false), reactions).map_err(Fault::Unreadable)?;
     Ok(Entry {
         conversation,
         seq: unsigned(row.get(first)?),
@@ -51,9 +71,18 @@ pub(super) fn entry_at(row: &Row<'_>, first: usize, conversation: Conversation) 
         from: parsed(row, first + 4, Party::parse)?,
         name: text(row, first + 5)?.into(),
         data: text(row, first + 6)?.into(),
-        marks: None,
+        marks,
         position: unsigned(row.get(first + 7)?),
     })
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Fault {
+    Fault::Unreadable(error.to_string())
+}
+
+/// An entry with its conversation's key and its stored data behind it.
+pub(super) fn earlier(row: &Row<'_>) -> Result<Earlier, Fault> {
+    Ok(Earlier { entry: entry_with_conversation(row)?, stored: text(row, ENTRY_WIDTH + 1)?.into() })
 }
 
 /// An entry with its conversation's key behind it.

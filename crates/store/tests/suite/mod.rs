@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_macros, unused_imports, unreachable_pub)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+pub mod changes;
 pub mod cluster;
 pub mod cursors;
 pub mod cutter;
@@ -14,6 +15,7 @@ pub mod leases;
 pub mod log;
 pub mod presence;
 pub mod queue;
+pub mod rooms;
 pub mod users;
 
 use std::sync::Arc;
@@ -50,6 +52,14 @@ macro_rules! behaviour {
                 at_the_same_instant_from_fifty_tasks, twice_in_one_commit, again_after_reopening,
                 a_refused_id_is_still_free, a_conflict_leaves_nothing_behind, redelivered_publishes,
                 redelivered_before_the_first_is_committed,
+            }
+            rooms {
+                made_and_read_again, only_one_of_a_name, who_may_write, members_come_and_go, changes_count_at_once,
+                deleted_and_made_again, listed, unread_of_private_ones_and_rooms, strangers_change_nothing,
+            }
+            changes {
+                an_edit_is_an_entry_and_the_present_text, who_may_change_a_message, targets_that_are_none,
+                deleted_is_gone, reactions_add_up, changes_in_one_commit, changes_in_a_room_go_with_it,
             }
             queue {
                 outcomes_come_in_order, what_waits_is_committed_together, a_full_queue_makes_submitters_wait,
@@ -143,6 +153,7 @@ pub fn msg(from: &str, conversation: &Conversation, message_id: &str, text: &str
         from: party(from),
         name: from.into(),
         data: serde_json::json!({ "text": text }).to_string().into(),
+        change: None,
         ingest: None,
     }
 }
