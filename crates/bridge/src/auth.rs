@@ -29,6 +29,15 @@ pub enum Denied {
     Unauthorized(String),
 }
 
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Refused(refusal) => refusal,
+            Denied::Unauthorized(reason) => Self::new(ErrorCode::Unauthorized, reason),
+        }
+    }
+}
+
 /// Decides who somebody is.
 pub trait Authenticator: Send + Sync {
     /// Signs somebody in, or says why not. Called once for each `hello`.

@@ -2,7 +2,6 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[allow(dead_code, reason = "the helpers are for all tests of sessions")]
 mod support;
 
 use std::sync::Arc;

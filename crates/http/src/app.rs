@@ -43,6 +43,8 @@ pub struct HttpOptions {
     pub frame_limit: usize,
     /// Renders `/metrics`.
     pub metrics: PrometheusHandle,
+    /// What an application answers itself: asked first, and where it rejects, the server answers.
+    pub own: Option<BoxedFilter<(Reply,)>>,
 }
 
 /// The largest body of a request that is looked at, in bytes, unless frames may be larger.
@@ -134,6 +136,7 @@ fn routes(
 ) -> impl Filter<Extract = (Reply,), Error = Infallible> + Clone + Send + Sync + 'static {
     let metrics = options.metrics.clone();
     let assets = options.assets.clone();
+    let own = options.own.clone().unwrap_or_else(nothing);
     let status = bridge.clone();
     let alive = get("healthz", health::alive);
     let ready = get("readyz", move || health::ready(&status.status()));
@@ -155,7 +158,23 @@ fn routes(
             async move { assets.answer(&method, path.as_str(), &headers).await }
         },
     );
-    alive.or(ready).unify().or(metrics).unify().or(api).unify().or(socket).unify().or(page).unify()
+    own.or(alive)
+        .unify()
+        .or(ready)
+        .unify()
+        .or(metrics)
+        .unify()
+        .or(api)
+        .unify()
+        .or(socket)
+        .unify()
+        .or(page)
+        .unify()
+}
+
+/// Routes of an application that has none.
+fn nothing() -> BoxedFilter<(Reply,)> {
+    warp::any().and_then(|| std::future::ready(Err(warp::reject::not_found()))).boxed()
 }
 
 /// A route that is only read.

@@ -31,13 +31,14 @@ fn content_security_policy(host: Option<&Authority>) -> String {
     )
 }
 
-/// Puts them on a response to a request that called this server `host`.
+/// Puts them on a response to a request that called this server `host`. What a response of the application says itself
+/// stays.
 pub(crate) fn secure(headers: &mut HeaderMap, host: Option<&Authority>) {
     for (name, value) in FIXED {
-        headers.insert(name, HeaderValue::from_static(value));
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     // An authority has nothing in it but letters, digits and `-_.:[]`.
     if let Ok(policy) = HeaderValue::from_str(&content_security_policy(host)) {
-        headers.insert(CONTENT_SECURITY_POLICY, policy);
+        headers.entry(CONTENT_SECURITY_POLICY).or_insert(policy);
     }
 }

@@ -87,6 +87,19 @@ impl Listener {
         Ok(Self { socket, address, options })
     }
 
+    /// Takes a socket that listens already: of a service manager, or of the application.
+    ///
+    /// Has to be called in a tokio runtime.
+    ///
+    /// # Errors
+    /// What the system says: the socket doesn't listen, or is no longer open.
+    pub fn from_std(socket: std::net::TcpListener, options: ListenOptions) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let socket = TcpListener::from_std(socket)?;
+        let address = socket.local_addr()?;
+        Ok(Self { socket, address, options })
+    }
+
     /// The address that was bound.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {

@@ -3,13 +3,13 @@
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
-use mqttchat::{Server, lan};
+use mqttchat::{ChatServer, lan};
 
 /// The ready line, and behind it how others get in.
-pub(crate) fn ready(server: &Server, on_lan: bool) -> String {
+pub(crate) fn ready(server: &ChatServer, on_lan: bool) -> String {
     let mut text = format!("mqttchat is ready at {}\n", server.url());
     if on_lan {
-        network(&mut text, server.local_addr().port());
+        network(&mut text, server.address().port());
     }
     if let Some((address, login)) = server.devices() {
         devices(&mut text, address, login);

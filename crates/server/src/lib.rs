@@ -1,21 +1,22 @@
 //! The chat server as a library: for its own binary, for tests, and for programs that want one inside.
 //!
 //! ```no_run
-//! use mqttchat::{Config, Flags, Layers, Server};
+//! use mqttchat::ChatServer;
 //!
 //! # async fn run() -> anyhow::Result<()> {
-//! let layers = Layers::read(&Flags::default(), std::env::vars())?;
-//! let config = Config::check(&layers, Some(std::path::Path::new("/var/lib")))?;
-//! let server = Server::bind(config).await?;
+//! let server = ChatServer::builder().data("/var/lib/chat").build().await?;
 //! println!("serving at {}", server.url());
-//! server.run(async { /* returns when it is time to stop */ }).await?;
+//! server.run_until(async { /* returns when it is time to stop */ }).await?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Settings go from flags, variables and a file ([`Layers`]) through one check ([`Config`]) into a [`Server`].
+//! An application puts in what is its own: an [`Authenticator`] for its users, [`Route`]s that its messages pass, types of
+//! frames, pages next to the chat's ([`Builder`]; docs/toolkit.md, and `examples/`). The binary takes its settings
+//! from flags, variables and a file ([`Layers`]) through one check ([`Config`]) into [`ChatServer::bind`].
 
 mod broker;
+mod builder;
 mod cli;
 mod config;
 #[cfg(feature = "embedded-broker")]
@@ -27,10 +28,19 @@ pub mod lan;
 mod server;
 pub mod telemetry;
 
+pub use builder::Builder;
+pub use mqttchat_bridge::{
+    Asker, Authenticator, BadFrameType, Bridge, Denied, FrameHandler, FrameTypes, Identity, Message,
+    OwnFrame, Program, Route, Routes, Sent, Stored, Verdict,
+};
+pub use mqttchat_protocol::{
+    Dest, DisplayName, Entry, EntryKind, ErrorCode, Hello, HistoryBounds, MessageId, Party, Refusal, UserId,
+};
+
 pub use cli::{Cli, Command, Flags};
 pub use config::{
     BrokerChoice, BrokerUrl, Config, ConfigError, DEFAULT_CONFIG, DatabaseUrl, Devices, Layers, LogFormat,
     LogOptions, Source, Value,
 };
 pub use error::StartError;
-pub use server::{Fenced, Server};
+pub use server::{ChatServer, Fenced};

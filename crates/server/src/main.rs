@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 use mqttchat::{
-    Cli, Command, Config, DEFAULT_CONFIG, Layers, Server, StartError, files, healthcheck, telemetry,
+    ChatServer, Cli, Command, Config, DEFAULT_CONFIG, Layers, StartError, files, healthcheck, telemetry,
 };
 
 /// The status for a wrong setting, and for a server that can't start.
@@ -75,12 +75,12 @@ fn serve(config: Config, warnings: &[String]) -> anyhow::Result<ExitCode> {
     let result = runtime.block_on(async {
         let stop = stop::Stop::on_signals()?;
         let (data, lan) = (config.data.clone(), config.lan);
-        let server = Server::bind(config).await?;
+        let server = ChatServer::bind(config).await?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), data = %data.display(), url = server.url(), "started");
         if let Err(error) = say(&announce::ready(&server, lan)) {
             tracing::warn!(%error, "nobody reads what is printed");
         }
-        server.run(stop.asked()).await?;
+        server.run_until(stop.asked()).await?;
         anyhow::Ok(())
     });
     // What still runs on blocking threads has nothing to keep.

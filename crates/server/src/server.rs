@@ -6,13 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use mqttchat_bridge::{Bridge, BridgeOptions, MqttOptions};
+use mqttchat_bridge::{Bridge, BridgeOptions, FrameTypes, Guests, MqttOptions, Routes};
 use mqttchat_http::{Assets, Hosts, HttpOptions, ListenOptions, Listener, Origins};
 use mqttchat_store::{Store, StoreOptions};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, interval, sleep};
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
 
 use crate::broker::Broker;
+use crate::builder::{Builder, Parts};
 use crate::config::Config;
 use crate::error::StartError;
 use crate::{files, telemetry};
@@ -26,26 +30,39 @@ const UPKEEP: Duration = Duration::from_secs(5);
 
 /// A server that can serve: its port is bound, its store open, its broker there or sought for.
 #[derive(Debug)]
-pub struct Server {
+pub struct ChatServer {
     config: Config,
     listener: Listener,
     metrics: PrometheusHandle,
     store: Store,
     broker: Broker,
     bridge: Bridge,
+    own: Option<BoxedFilter<(Response,)>>,
 }
 
-impl Server {
-    /// Starts everything but serving. Clients can connect from here on, and wait until [`Server::run`].
+impl ChatServer {
+    /// A server to be described before it is started.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// A server with these settings and nothing of an application in it: see [`Builder::build`].
     ///
     /// # Errors
-    /// [`StartError`]: the port is taken, the data directory can't be used, the embedded broker can't be started.
-    /// Nothing is left running then. The port comes first, so that a start that fails for it leaves nothing behind.
+    /// As [`Builder::build`].
     pub async fn bind(config: Config) -> Result<Self, StartError> {
+        Self::builder().config(config).build().await
+    }
+
+    pub(crate) async fn start(parts: Parts) -> Result<Self, StartError> {
+        let Parts { config, listener, authenticator, routes, frame_types, own } = parts;
         let quota = files::within(config.quota, files::connections());
         let options = ListenOptions { quota, ..ListenOptions::default() };
-        let listener = Listener::bind(config.listen, options)
-            .map_err(|source| StartError::Listen { address: config.listen, source })?;
+        let listener = match listener {
+            Some(socket) => Listener::from_std(socket, options),
+            None => Listener::bind(config.listen, options),
+        };
+        let listener = listener.map_err(|source| StartError::Listen { address: config.listen, source })?;
         let metrics = telemetry::metrics();
         let store = match &config.database {
             Some(database) => Store::open(StoreOptions::postgres(database.secret()))
@@ -62,7 +79,9 @@ impl Server {
                 return Err(error);
             }
         };
-        let bridge = match Bridge::start(store.clone(), bridge_options(&config, broker.mqtt())).await {
+        let authenticator = authenticator.unwrap_or_else(|| Box::new(Guests::new(store.clone())));
+        let options = bridge_options(&config, broker.mqtt(), routes, frame_types);
+        let bridge = match Bridge::start_with(store.clone(), options, authenticator).await {
             Ok(bridge) => bridge,
             Err(error) => {
                 broker.stop().await;
@@ -70,7 +89,9 @@ impl Server {
                 return Err(error.into());
             }
         };
-        let server = Self { config, listener, metrics, store, broker, bridge };
+        let own = own.into_iter().map(|make| make(&bridge));
+        let own = own.reduce(|before, own| before.or(own).unify().boxed());
+        let server = Self { config, listener, metrics, store, broker, bridge, own };
         server.wait_for_broker().await;
         if quota != server.config.quota {
             tracing::info!(connections = quota.total, "the limit of open files bounds how many can connect");
@@ -95,14 +116,14 @@ impl Server {
 
     /// Where the page is served.
     #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.listener.local_addr()
     }
 
     /// The address of the page for a browser on this machine.
     #[must_use]
     pub fn url(&self) -> String {
-        let address = self.local_addr();
+        let address = self.address();
         let host = match address.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -117,19 +138,26 @@ impl Server {
         self.broker.devices()
     }
 
+    /// The node: what its messages pass, and what programs can do with it. Good for as long as the server runs.
+    #[must_use]
+    pub fn bridge(&self) -> Bridge {
+        self.bridge.clone()
+    }
+
     /// Serves until `stop`, then says goodbye to clients, publishes what is left and closes the database.
     ///
     /// To be run to its end; dropped, it seems to clients and broker like a crash.
     ///
     /// # Errors
     /// [`Fenced`], when it ended since another process has taken this node's place.
-    pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<(), Fenced> {
+    pub async fn run_until(self, stop: impl Future<Output = ()> + Send) -> Result<(), Fenced> {
         let options = HttpOptions {
             hosts: Hosts::new(self.config.hosts.iter().cloned().chain(own_name())),
             origins: Origins::new(self.config.origins.clone()),
             assets: self.config.page.clone().map_or(Assets::Embedded, Assets::Directory),
             frame_limit: self.config.limits.frame,
             metrics: self.metrics.clone(),
+            own: self.own,
         };
         let app = mqttchat_http::app(self.bridge.clone(), options);
         let upkeep = tokio::spawn(keep_metrics(self.metrics));
@@ -170,10 +198,22 @@ async fn keep_metrics(metrics: PrometheusHandle) {
     }
 }
 
-fn bridge_options(config: &Config, mqtt: MqttOptions) -> BridgeOptions {
+fn bridge_options(
+    config: &Config,
+    mqtt: MqttOptions,
+    routes: Routes,
+    frame_types: FrameTypes,
+) -> BridgeOptions {
     let mqtt =
         MqttOptions { prefix: config.prefix.clone(), private: config.private, ingest: config.ingest, ..mqtt };
-    BridgeOptions { limits: config.limits.clone(), rates: config.rates, mqtt, ..BridgeOptions::default() }
+    BridgeOptions {
+        limits: config.limits.clone(),
+        rates: config.rates,
+        mqtt,
+        routes,
+        frame_types,
+        ..BridgeOptions::default()
+    }
 }
 
 /// What this machine calls itself.

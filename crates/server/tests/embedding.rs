@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use mqttchat::{Cli, Config, Layers, Server, StartError};
+use mqttchat::{ChatServer, Cli, Config, Layers, StartError};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -18,27 +18,51 @@ fn config(data: &TempDir) -> Config {
     Config::check(&layers, None).unwrap()
 }
 
+#[tokio::test]
+async fn what_cannot_be_is_said_before_anything_starts() {
+    let refused = async |builder: mqttchat::Builder| builder.build().await.unwrap_err().to_string();
+    assert!(refused(ChatServer::builder()).await.contains("where data is kept"));
+    assert!(refused(ChatServer::builder().data("/x").broker("http://x")).await.contains("mqtt://"));
+    assert!(refused(ChatServer::builder().database("mysql://x")).await.contains("postgres://"));
+    let answer = |_: &mqttchat::Asker, _: &mqttchat::OwnFrame| unreachable!();
+    assert!(refused(ChatServer::builder().data("/x").frame_type("msg", answer)).await.contains("poll.vote"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_of_the_application_is_served() {
+    let data = TempDir::new().unwrap();
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let server = ChatServer::builder().data(data.path()).listener(socket).build().await.unwrap();
+    assert_eq!(server.address(), address);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let served = tokio::spawn(server.run_until(async { drop(stopped.await) }));
+    assert!(ready(address).await.starts_with("HTTP/1.1 200 "));
+    drop(stop);
+    served.await.unwrap().unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_side_by_side_one_stopped_and_started_again() {
     let (one, two) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let (first, second) =
-        (Server::bind(config(&one)).await.unwrap(), Server::bind(config(&two)).await.unwrap());
-    let (address, other) = (first.local_addr(), second.local_addr());
+        (ChatServer::bind(config(&one)).await.unwrap(), ChatServer::bind(config(&two)).await.unwrap());
+    let (address, other) = (first.address(), second.address());
     let (stop_first, first_stopped) = oneshot::channel::<()>();
     let (stop_second, second_stopped) = oneshot::channel::<()>();
-    let first = tokio::spawn(first.run(async { drop(first_stopped.await) }));
-    let second = tokio::spawn(second.run(async { drop(second_stopped.await) }));
+    let first = tokio::spawn(first.run_until(async { drop(first_stopped.await) }));
+    let second = tokio::spawn(second.run_until(async { drop(second_stopped.await) }));
     for address in [address, other] {
         assert!(ready(address).await.starts_with("HTTP/1.1 200 "));
     }
-    assert!(matches!(Server::bind(config(&two)).await, Err(StartError::Store { .. })));
+    assert!(matches!(ChatServer::bind(config(&two)).await, Err(StartError::Store { .. })));
     drop(stop_first);
     first.await.unwrap().unwrap();
     assert!(TcpStream::connect(address).await.is_err());
     assert!(ready(other).await.starts_with("HTTP/1.1 200 "));
 
-    let again = Server::bind(config(&one)).await.unwrap();
-    again.run(async {}).await.unwrap();
+    let again = ChatServer::bind(config(&one)).await.unwrap();
+    again.run_until(async {}).await.unwrap();
     drop(stop_second);
     second.await.unwrap().unwrap();
 }

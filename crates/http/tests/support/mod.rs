@@ -51,6 +51,7 @@ impl Site {
         let bridge =
             Bridge::start(store.clone(), BridgeOptions { mqtt, ..BridgeOptions::default() }).await.unwrap();
         let options = HttpOptions {
+            own: None,
             hosts: Hosts::new(["chat.example".to_owned()]),
             origins: Origins::new(vec![Origin::parse("https://intranet.example").unwrap()]),
             assets: setup

@@ -65,7 +65,7 @@ impl BrokerUrl {
     ///
     /// # Errors
     /// What is wrong, to stand behind the setting's name; without the URL, which may hold a password.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         const FORM: &str = "has to be mqtt://host:port or mqtt://user:password@host:port";
         if text.starts_with("mqtts://") {
             return Err(

@@ -8,7 +8,7 @@ pub struct DatabaseUrl(String);
 
 impl DatabaseUrl {
     /// Takes a URL; `None` when it is none of PostgreSQL.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://"))?;
         (!rest.is_empty()).then(|| Self(text.to_owned()))
     }
