@@ -442,3 +442,73 @@ async fn a_database_that_has_lost_entries_is_another_log() {
     assert_ne!(again.log_id(), store.log_id());
     assert_eq!(say(&again, "ann", "next").await.entry.seq, 41);
 }
+
+/// Whoever is removed on one node while they send on others: what is stored stands before the removal in the log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_stored_after_a_removal_on_any_node() {
+    let cluster = Cluster::start();
+    let address = cluster.database("chat");
+    let nodes = three(&address).await;
+    let create = suite::rooms::create("Ops", false, &[]);
+    suite::rooms::change(&nodes[0], "ann", "ops", create).await.unwrap();
+    let (mut stored, mut refused) = (0, 0);
+    for _ in 0..15 {
+        suite::rooms::change(&nodes[0], "ann", "ops", suite::rooms::add("bob")).await.unwrap();
+        let sends = (0..10).map(|n| suite::rooms::say_in(&nodes[1 + n % 2], "bob", "ops", "hi"));
+        let (sent, removed) = tokio::join!(
+            futures::future::join_all(sends),
+            suite::rooms::change(&nodes[0], "ann", "ops", suite::rooms::remove("bob")),
+        );
+        let removed = removed.unwrap().entry.seq;
+        for outcome in sent {
+            match outcome {
+                Ok(appended) => {
+                    assert!(appended.entry.seq < removed);
+                    stored += 1;
+                }
+                Err(AppendError::NotFound) => refused += 1,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        assert_eq!(
+            suite::rooms::say_in(&nodes[1], "bob", "ops", "late").await,
+            Err(AppendError::NotFound),
+            "another node knows at once"
+        );
+    }
+    assert_eq!(stored + refused, 150);
+    assert!(log_of(&nodes[2], &suite::room("ops")).await.len() as u64 == 31 + stored);
+}
+
+/// Changes of one message on all nodes at once come to what their order in the log says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_of_a_message_on_all_nodes_at_once() {
+    let cluster = Cluster::start();
+    let address = cluster.database("chat");
+    let nodes = three(&address).await;
+    for round in 0..15 {
+        let of = format!("m{round}");
+        say(&nodes[0], "ann", &of).await;
+        let place = Conversation::Public;
+        let edits = (0..6).map(|n| {
+            let edit = suite::changes::edit("ann", &place, &format!("{of}-{n}"), &of, &format!("text {n}"));
+            nodes[n % 3].append(edit)
+        });
+        let reacts = ["bob", "cleo"].into_iter().enumerate().map(|(n, who)| {
+            nodes[n].append(suite::changes::react(who, &place, &format!("r{round}"), &of, "👍", true))
+        });
+        let (edited, reacted) =
+            tokio::join!(futures::future::join_all(edits), futures::future::join_all(reacts));
+        assert!(reacted.iter().all(Result::is_ok));
+        let last = edited.into_iter().map(|outcome| outcome.unwrap().entry).max_by_key(|entry| entry.seq);
+        let message = nodes[1].entry_by_id(&suite::party("ann"), &suite::id(&of)).await.unwrap().unwrap();
+        let text = |data: &str| serde_json::from_str::<serde_json::Value>(data).unwrap()["text"].clone();
+        assert_eq!(text(&message.data), text(&last.unwrap().data));
+        assert_eq!(message.marks.unwrap().reactions["👍"].len(), 2);
+        let deletes = (0..3)
+            .map(|n| nodes[n].append(suite::changes::delete("ann", &place, &format!("d{round}-{n}"), &of)));
+        let deleted = futures::future::join_all(deletes).await;
+        assert_eq!(deleted.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{deleted:?}");
+    }
+    assert!(!log_of(&nodes[0], &Conversation::Public).await.iter().any(|entry| entry.data.contains("text")));
+}

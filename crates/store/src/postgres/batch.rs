@@ -11,12 +11,15 @@ use std::collections::BTreeSet;
 use mqttchat_protocol::Conversation;
 use tokio_postgres::Row;
 
+use super::changes::Messages;
 use super::fault::Fault;
 use super::names::Names;
 use super::plan::{Cursor, Head, Plan};
+use super::room_changes::Rooms;
 use super::rows::{EARLIER_WIDTH, earlier, entry_columns, entry_joins, number, value};
 use super::session::{Params, Session};
 use super::write::{Verdict, Write};
+use crate::Change;
 use crate::integer::signed;
 
 const LOCK: &str =
@@ -157,7 +160,7 @@ pub(super) async fn commit(
             .zip(rows.ids.last())
             .map(|((position, sender), id)| (position, sender, (*id).to_owned())),
     };
-    match rows.write_and_commit(session, node, probe).await {
+    match rows.write_and_commit(session, &plan, node, probe).await {
         Ok(()) => Ok(committed),
         Err(fault) if fault.is_of_connection() => Err(Failed::Unknown { fault, committed, witness }),
         Err(fault) => Err(Failed::Undone(fault)),
@@ -175,6 +178,12 @@ struct Needs {
     ids: Vec<String>,
     packets: Vec<i32>,
     cursors: BTreeSet<(i64, i64)>,
+    /// Who wants to write in which rooms, by number: conversation and party.
+    access: BTreeSet<(i64, i64)>,
+    /// Rooms that may be changed.
+    rooms: BTreeSet<i64>,
+    /// Messages that may be changed, by conversation and id.
+    targets: BTreeSet<(i64, String)>,
     /// How many may be stored.
     entries: i64,
 }
@@ -197,6 +206,15 @@ impl Needs {
                     }
                     needs.locked.insert(conversation);
                     needs.entries += 1;
+                    if matches!(entry.conversation, Conversation::Room(_)) {
+                        needs.access.insert((conversation, sender.id));
+                    }
+                    if entry.room_change().is_some() {
+                        needs.rooms.insert(conversation);
+                    }
+                    if let Some(target) = entry.change.as_ref().and_then(Change::target) {
+                        needs.targets.insert((conversation, target.id.as_str().to_owned()));
+                    }
                     if matches!(entry.conversation, Conversation::Pair(..)) && sender.is_user {
                         needs.cursors.insert((sender.id, conversation));
                     }
@@ -225,7 +243,7 @@ async fn read(session: &Session, needs: &Needs, given: Option<i64>) -> Result<(P
     let (locks, asks): (Params<'_>, Params<'_>) = (&[&locked], &[&heads]);
     let (keys, packets): (Params<'_>, Params<'_>) = (&[&needs.senders, &needs.ids], &[&needs.packets]);
     let (places, numbers): (Params<'_>, Params<'_>) = (&[&parties, &conversations], &[&needs.entries]);
-    let (begun, locked, heads, existing, ingested, cursors, positions, clock) = tokio::join!(
+    let (begun, locked, heads, existing, ingested, cursors, rooms, messages, positions, clock) = tokio::join!(
         biased;
         session.run("BEGIN"),
         ask(session, !locked.is_empty(), LOCK, locks),
@@ -233,11 +251,14 @@ async fn read(session: &Session, needs: &Needs, given: Option<i64>) -> Result<(P
         ask(session, !needs.ids.is_empty(), EXISTING, keys),
         ask(session, !needs.packets.is_empty(), INGESTED, packets),
         ask(session, !parties.is_empty(), CURSORS, places),
+        Rooms::read(session, &needs.access, &needs.rooms),
+        Messages::read(session, &needs.targets),
         ask(session, needs.entries > 0, POSITIONS, numbers),
         session.query(CLOCK, &[]),
     );
     begun?;
     let mut plan = Plan::default();
+    (plan.rooms, plan.messages) = (rooms?, messages?);
     for row in locked?.iter().chain(&heads?) {
         let head = Head { seq: number(row, 1)?, time: number(row, 2)?, position: None };
         plan.heads.insert(value(row, 0)?, head);
@@ -267,13 +288,23 @@ async fn read(session: &Session, needs: &Needs, given: Option<i64>) -> Result<(P
 }
 
 /// Asks, if there is something to ask for.
-async fn ask(
+pub(super) async fn ask(
     session: &Session,
     needed: bool,
     sql: &'static str,
     params: Params<'_>,
 ) -> Result<Vec<Row>, Fault> {
     if needed { session.query(sql, params).await } else { Ok(Vec::new()) }
+}
+
+/// Does those that are needed, in this order. All are sent at once.
+pub(super) async fn do_all(
+    session: &Session,
+    statements: &[(bool, &'static str, Params<'_>)],
+) -> Result<(), Fault> {
+    let needed = statements.iter().filter(|(needed, ..)| *needed);
+    let asked = needed.map(|(_, sql, params)| session.query(sql, params));
+    futures::future::join_all(asked).await.into_iter().try_for_each(|done| done.map(drop))
 }
 
 /// What is to be written, by columns.
@@ -295,7 +326,7 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn of(plan: &Plan, writes: &'a [Write]) -> Self {
+    fn of(plan: &'a Plan, writes: &'a [Write]) -> Self {
         let mut rows = Self::default();
         for stored in &plan.stored {
             let Some(Write::Append { entry, .. }) = writes.get(stored.write) else { continue };
@@ -307,7 +338,7 @@ impl<'a> Rows<'a> {
             rows.senders.push(stored.sender);
             rows.ids.push(entry.id.as_str());
             rows.names.push(&entry.name);
-            rows.data.push(&entry.data);
+            rows.data.push(stored.data.as_deref().unwrap_or(&entry.data));
         }
         for (id, head) in &plan.heads {
             if let Some(position) = head.position {
@@ -332,7 +363,13 @@ impl<'a> Rows<'a> {
     }
 
     /// Writes and commits: one round trip. A statement that fails makes the commit a rollback.
-    async fn write_and_commit(&self, session: &Session, node: Option<i64>, probe: bool) -> Result<(), Fault> {
+    async fn write_and_commit(
+        &self,
+        session: &Session,
+        plan: &Plan,
+        node: Option<i64>,
+        probe: bool,
+    ) -> Result<(), Fault> {
         let [head_ids, head_seqs, head_times, head_positions] = &self.heads;
         let [parties, conversations, delivered, read] = &self.cursors;
         let [sessions, mark_positions] = &self.marks;
@@ -352,18 +389,22 @@ impl<'a> Rows<'a> {
         let move_cursors: Params<'_> = &[parties, conversations, delivered, read];
         let marks: Params<'_> = &[&self.packets, sessions, mark_positions];
         let entries = !self.positions.is_empty();
-        let (inserted, heads, cursors, marks, probed, ended) = tokio::join!(
+        let (inserted, heads, cursors, marks, messages, rooms, probed, ended) = tokio::join!(
             biased;
             ask(session, entries, INSERT, insert),
             ask(session, entries, MOVE_HEADS, move_heads),
             ask(session, !parties.is_empty(), MOVE_CURSORS, move_cursors),
             ask(session, !self.packets.is_empty(), MARK, marks),
+            plan.messages.write(session),
+            plan.rooms.write(session),
             ask(session, probe, PROBE, &[]),
             session.run("COMMIT"),
         );
         for written in [inserted, heads, cursors, marks, probed] {
             written?;
         }
+        messages?;
+        rooms?;
         ended
     }
 }

@@ -4,11 +4,13 @@
 //! | --- | --- |
 //! | `writer` | one thread, one connection: commits the appends and cursors that wait, a batch at a time |
 //! | `batch`, `plan`, `names` | one batch: what it reads and locks, what each write comes to, the numbers it needs |
+//! | `changes`, `room_changes` | the same for messages and rooms that are changed |
 //! | `pool` | a few connections for reads, and for all other writes |
 //! | `session`, `migrations` | connecting: settings, schema, secrets, is it the same log |
-//! | `log`, `users`, `presence`, `cursors`, `leases` | the questions and writes of each |
+//! | `log`, `rooms`, `users`, `presence`, `cursors`, `leases` | the questions and writes of each |
 
 mod batch;
+mod changes;
 mod cursors;
 mod fault;
 mod leases;
@@ -18,6 +20,7 @@ mod names;
 mod plan;
 mod pool;
 mod presence;
+mod room_changes;
 mod rooms;
 mod rows;
 mod session;
@@ -87,9 +90,6 @@ impl Postgres {
         if entry.name.contains('\0') {
             // The one character that PostgreSQL's texts can't hold; in JSON it is always escaped.
             entry.name = entry.name.replace('\0', "\u{fffd}").into();
-        }
-        if entry.change.is_some() {
-            return done(Err(crate::AppendError::Unavailable("changes are not on PostgreSQL yet".into())));
         }
         self.writer.push(entry.weight(), Write::Append { entry, done }).await;
     }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use mqttchat_protocol::{Conversation, Party};
+use mqttchat_protocol::{Conversation, Party, RoomChange};
 
 use super::fault::Fault;
 use super::rows::{parsed, value};
@@ -27,6 +27,11 @@ const NEW_PAIRS: &str = "
     INSERT INTO conversations (key, one, other)
     SELECT key, one, other FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS n(key, one, other)
     ORDER BY key COLLATE \"C\" ON CONFLICT DO NOTHING";
+
+/// A room's conversation stays when the room is deleted: its numbers go on.
+const NEW_ROOMS: &str = "
+    INSERT INTO conversations (key) SELECT key FROM unnest($1::text[]) AS n(key) ORDER BY key COLLATE \"C\"
+    ON CONFLICT DO NOTHING";
 
 /// A party's number.
 #[derive(Clone, Copy, Debug)]
@@ -80,8 +85,14 @@ impl Names {
     pub(super) async fn learn(&mut self, session: &Session, writes: &[Write]) -> Result<(), Fault> {
         self.look_up(session, writes).await?;
         let mut names = BTreeSet::new();
-        let mut pairs = Vec::new();
+        let (mut pairs, mut rooms) = (Vec::new(), BTreeSet::new());
         for entry in writes.iter().filter_map(entry) {
+            if let Some((_, RoomChange::Create { .. })) = entry.room_change()
+                && self.user(&entry.from).is_some()
+                && self.conversation(&entry.conversation).is_none()
+            {
+                rooms.insert(entry.conversation.to_string());
+            }
             if !self.may_be_stored(entry) {
                 continue;
             }
@@ -111,6 +122,11 @@ impl Names {
             session.query(NEW_PAIRS, &[&keys, &ones, &others]).await?;
             self.look_up(session, writes).await?;
         }
+        if !rooms.is_empty() {
+            let keys: Vec<String> = rooms.into_iter().collect();
+            session.query(NEW_ROOMS, &[&keys]).await?;
+            self.look_up(session, writes).await?;
+        }
         Ok(())
     }
 
@@ -127,6 +143,13 @@ impl Names {
             let conversation = match write {
                 Write::Append { entry, .. } => {
                     need(&entry.from);
+                    match entry.room_change() {
+                        Some((_, RoomChange::Create { members, .. })) => {
+                            members.iter().for_each(|member| need(&member.into()));
+                        }
+                        Some((_, RoomChange::AddMember(user))) => need(&user.into()),
+                        _ => {}
+                    }
                     &entry.conversation
                 }
                 Write::Move(to) => {

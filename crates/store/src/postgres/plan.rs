@@ -3,14 +3,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use mqttchat_protocol::{Conversation, Party};
+use mqttchat_protocol::{Conversation, EntryKind, Party, RoomChange, RoomId, Target};
 
+use super::changes::Messages;
 use super::fault::Fault;
 use super::names::Names;
+use super::room_changes::Rooms;
 use super::write::{Move, Verdict, Which, Write};
-use crate::change::Earlier;
+use crate::change::{Earlier, ROOM, SEQ, with_member};
 use crate::integer::signed;
-use crate::{AppendError, NewEntry};
+use crate::rooms::Wish;
+use crate::{Access, AppendError, Change, NewEntry};
 
 /// Where a conversation stands.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,6 +41,19 @@ pub(super) struct Stored {
     pub(super) seq: i64,
     pub(super) time: i64,
     pub(super) position: i64,
+    /// Its data, where it isn't the new entry's.
+    pub(super) data: Option<Box<str>>,
+}
+
+/// Who appends where, by number.
+#[derive(Clone, Copy)]
+struct Writer {
+    sender: i64,
+    conversation: i64,
+}
+
+fn not_found() -> Verdict {
+    Verdict::Refused(AppendError::NotFound)
 }
 
 /// What was read, changed by each write in turn.
@@ -53,6 +69,9 @@ pub(super) struct Plan {
     pub(super) existing: HashMap<(i64, String), Earlier>,
     /// What came in by the packet ids that are redelivered, by session.
     pub(super) ingested: HashMap<(u16, u64), Earlier>,
+    /// The messages and rooms that may be changed.
+    pub(super) messages: Messages,
+    pub(super) rooms: Rooms,
     pub(super) stored: Vec<Stored>,
     /// The packet ids to remember, with session and position.
     pub(super) marks: BTreeMap<u16, (u64, i64)>,
@@ -94,19 +113,98 @@ impl Plan {
         let (Some(sender), Some(conversation), true) =
             (sender, names.conversation(&entry.conversation), names.may_be_stored(entry))
         else {
-            return Ok(Verdict::Refused(AppendError::NotFound));
+            // Whoever makes a room has to be somebody; of an unknown one there is nothing to say.
+            let makes = matches!(entry.room_change(), Some((_, RoomChange::Create { .. })));
+            return Ok(if makes { Verdict::Refused(AppendError::NoSuchUser) } else { not_found() });
         };
-        self.store(names, index, entry, sender, conversation)
+        let writer = Writer { sender, conversation };
+        match (&entry.change, entry.room_change()) {
+            (_, Some((id, change))) => self.change_room(names, index, entry, writer, id, change),
+            (None, _) if self.access(entry, writer) == Access::None => Ok(not_found()),
+            (None, _) => self.store(names, index, entry, writer, None),
+            (Some(change), _) => match change.target() {
+                Some(target) => self.change_message(names, index, entry, writer, change, target),
+                None => Ok(not_found()),
+            },
+        }
     }
 
-    /// Numbers the entry.
+    /// What the author of an entry may do where it is to stand.
+    fn access(&self, entry: &NewEntry, writer: Writer) -> Access {
+        match &entry.conversation {
+            Conversation::Room(_) => self.rooms.access(writer.conversation, &entry.from, writer.sender),
+            Conversation::Public | Conversation::Pair(..) => Access::Open,
+        }
+    }
+
+    fn change_message(
+        &mut self,
+        names: &Names,
+        index: usize,
+        entry: &NewEntry,
+        writer: Writer,
+        change: &Change,
+        target: &Target,
+    ) -> Result<Verdict, Fault> {
+        let access = self.access(entry, writer);
+        if access == Access::None {
+            return Ok(not_found());
+        }
+        let looked = self.messages.look_at(writer.conversation, target, change);
+        let allowed =
+            looked.and_then(|(seq, author)| change.check(&entry.from, &author, access).map(|()| seq));
+        let seq = match allowed {
+            Ok(seq) => seq,
+            Err(refusal) => return Ok(Verdict::Refused(refusal)),
+        };
+        let unreadable = || Fault::Unreadable("the data of a change".into());
+        let data = with_member(&entry.data, SEQ, seq.into()).ok_or_else(unreadable)?;
+        let verdict = self.store(names, index, entry, writer, Some(data.clone()))?;
+        let Verdict::Stored { time, position, .. } = verdict else { return Ok(verdict) };
+        let (what, place) = ((change, &*data), (time, signed(position)));
+        self.messages
+            .apply(writer.conversation, target, what, writer.sender, place)
+            .ok_or_else(unreadable)?;
+        Ok(verdict)
+    }
+
+    fn change_room(
+        &mut self,
+        names: &Names,
+        index: usize,
+        entry: &NewEntry,
+        writer: Writer,
+        id: &RoomId,
+        change: &RoomChange,
+    ) -> Result<Verdict, Fault> {
+        let Head { seq, time, .. } = self.heads.get(&writer.conversation).copied().unwrap_or_default();
+        let wish = Wish { id, change, from: &entry.from, now: self.now.max(time), seq: seq + 1 };
+        let after = match self.rooms.grant(writer.conversation, &wish) {
+            Ok(room) => room,
+            Err(refusal) => return Ok(Verdict::Refused(refusal)),
+        };
+        let mut users = wish.users().iter().map(Party::from).chain([entry.from.clone()]);
+        if users.any(|user| names.user(&user).is_none()) {
+            return Ok(Verdict::Refused(AppendError::NoSuchUser));
+        }
+        let data = serde_json::to_value(&after).ok().and_then(|room| with_member(&entry.data, ROOM, room));
+        let data = data.ok_or_else(|| Fault::Unreadable("the data of a room entry".into()))?;
+        let verdict = self.store(names, index, entry, writer, Some(data))?;
+        self.rooms.apply(writer.conversation, change, after, seq + 1);
+        if *change == RoomChange::Delete {
+            self.messages.forget(writer.conversation);
+        }
+        Ok(verdict)
+    }
+
+    /// Numbers the entry. `data`: where it isn't the new entry's.
     fn store(
         &mut self,
         names: &Names,
         index: usize,
         entry: &NewEntry,
-        sender: i64,
-        conversation: i64,
+        Writer { sender, conversation }: Writer,
+        data: Option<Box<str>>,
     ) -> Result<Verdict, Fault> {
         let missing = |what: &str| Fault::Unreadable(format!("{what} of conversation {conversation}"));
         let position = self.positions.pop().ok_or_else(|| missing("no position for an entry"))?;
@@ -138,8 +236,13 @@ impl Plan {
             seq: stored_seq,
             time: stored_time,
             position,
+            data: data.clone(),
         });
-        Ok(Verdict::Stored { seq, time, position: crate::integer::unsigned(position), delivered_before })
+        if entry.kind == EntryKind::Msg {
+            self.messages.stored(conversation, entry, seq, position);
+        }
+        let position = crate::integer::unsigned(position);
+        Ok(Verdict::Stored { seq, time, position, delivered_before, data })
     }
 
     /// The first entry of a private conversation puts it on the lists of its users.

@@ -34,6 +34,13 @@ const ROOMS: &str = concat!(
      ORDER BY c.key LIMIT $3"
 );
 
+/// Rooms by their numbers ($1), which stand behind all else.
+pub(super) const ROOMS_BY_NUMBER: &str = concat!(
+    "SELECT ",
+    room_columns!(),
+    ", c.id FROM conversations c JOIN rooms r ON r.conversation = c.id WHERE c.id = ANY($1)"
+);
+
 const ACCESS: &str = "
     SELECT r.open, b.party IS NOT NULL, r.owner IS NOT DISTINCT FROM u.party
     FROM conversations c JOIN rooms r ON r.conversation = c.id

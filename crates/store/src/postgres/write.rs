@@ -36,8 +36,8 @@ pub(super) enum Which {
 
 /// What a write comes to, if its batch is committed.
 pub(super) enum Verdict {
-    /// The entry is stored, so numbered.
-    Stored { seq: u64, time: u64, position: u64, delivered_before: Option<u64> },
+    /// The entry is stored, so numbered. `data`: where it isn't the new entry's.
+    Stored { seq: u64, time: u64, position: u64, delivered_before: Option<u64>, data: Option<Box<str>> },
     /// The entry was there before.
     Again(Box<Entry>),
     /// It is the same as this one of the batch.
@@ -88,8 +88,8 @@ fn settle<'a>(
         (Write::Append { entry, done }, verdict) => {
             let again = |entry| Appended { entry, fresh: false, delivered_before: None };
             let outcome = match verdict {
-                Verdict::Stored { seq, time, position, delivered_before } => {
-                    let entry = entry.into_entry(seq, time, position, None);
+                Verdict::Stored { seq, time, position, delivered_before, data } => {
+                    let entry = entry.into_entry(seq, time, position, data);
                     Ok(Appended { entry: Arc::new(entry), fresh: true, delivered_before })
                 }
                 Verdict::Again(first) => Ok(again(Arc::from(first))),

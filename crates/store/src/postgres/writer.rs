@@ -12,6 +12,7 @@ use super::fault::Fault;
 use super::names::Names;
 use super::session::{Database, Session};
 use super::write::{Verdict, Write, refuse, refuse_all, settle_all};
+use super::{changes, room_changes};
 use crate::health::HealthCell;
 use crate::integer::signed;
 use crate::queue::{Queue, Taken};
@@ -266,7 +267,7 @@ impl State {
         let session = self.database.connect(&tokio::runtime::Handle::current()).await?;
         self.look_for_losses(&session).await?;
         session.run(batch::SET_UP).await?;
-        for sql in batch::STATEMENTS {
+        for sql in [batch::STATEMENTS, changes::STATEMENTS, room_changes::STATEMENTS].concat() {
             session.prepared(sql).await?;
         }
         Ok(session)
