@@ -76,6 +76,7 @@ impl Publisher<'_> {
     async fn publish_positions(&self, positions: &[u64]) -> Result<(), StoreError> {
         let Some(first) = positions.first() else { return Ok(()) };
         let entries = self.hub.store.unconfirmed(self.node, first - 1, PAGE as u64).await?;
+        let secrets = self.hub.secrets(entries.iter().map(|entry| &entry.conversation)).await;
         let last_read = match entries.last() {
             Some(last) if entries.len() == PAGE => last.position,
             _ => u64::MAX,
@@ -87,7 +88,7 @@ impl Publisher<'_> {
             };
             let topics = self.hub.topics.msgs(&entry.conversation);
             if let Some(attempt) = self.confirm.again(*position, topics.len()) {
-                self.publish(entry, attempt, &topics);
+                self.publish(entry, attempt, &topics, secrets.has(&entry.conversation));
             }
         }
         Ok(())
@@ -95,19 +96,20 @@ impl Publisher<'_> {
 
     async fn read_on(&self, from: u64) -> Result<(), StoreError> {
         let entries = self.hub.store.unconfirmed(self.node, from - 1, PAGE as u64).await?;
+        let secrets = self.hub.secrets(entries.iter().map(|entry| &entry.conversation)).await;
         let topics: Vec<_> = entries.iter().map(|entry| self.hub.topics.msgs(&entry.conversation)).collect();
         let positions = entries.iter().zip(&topics).map(|(entry, topics)| (entry.position, topics.len()));
         let positions: Vec<_> = positions.collect();
         let attempts = self.confirm.read_on(&positions, entries.len() < PAGE);
         for ((entry, topics), attempt) in entries.iter().zip(&topics).zip(attempts) {
-            self.publish(entry, attempt, topics);
+            self.publish(entry, attempt, topics, secrets.has(&entry.conversation));
         }
         Ok(())
     }
 
-    fn publish(&self, entry: &Entry, attempt: Attempt, topics: &[String]) {
+    fn publish(&self, entry: &Entry, attempt: Attempt, topics: &[String], bell: bool) {
         metrics::counter!("mqttchat_published_again_total").increment(1);
-        let payload = self.hub.payload(entry, entry.to_frame().as_json());
+        let payload = self.hub.payload(entry, entry.to_frame().as_json(), bell);
         self.link.publish_entry(entry.position, attempt, topics, &payload);
     }
 }

@@ -103,7 +103,7 @@ impl Bridge {
         let public = hub.sequencer(&Conversation::Public).await?;
         let newest =
             hub.store.entries_before(&Conversation::Public, None, hub.options.limits.history).await?;
-        public.remember(&newest);
+        public.remember(&newest, public.changes());
         let mut tasks = JoinSet::new();
         tasks.spawn(hub.clone().deliver());
         tasks.spawn(hub.clone().wake_readers());

@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use futures::future::BoxFuture;
 use mqttchat_protocol::{
-    ClientFrame, Command, Conversation, Dest, EntryKind, ErrorCode, Frame, Limits, MessageId, Party, Refusal,
+    ClientFrame, Command, Conversation, Dest, EntryKind, ErrorCode, Frame, MessageId, Party, Refusal,
     ServerFrame,
 };
-use mqttchat_store::{NewEntry, StoreError};
-use serde_json::{Map, Value};
+use mqttchat_store::{Access, StoreError};
 
 use crate::caller::Caller;
+use crate::content::Content;
 use crate::cursor::Cursor;
 use crate::deliver::{Origin, unavailable};
 use crate::history::history;
@@ -20,7 +20,8 @@ use crate::join::join;
 use crate::limits::Bucket;
 use crate::own_frame::own_frame;
 use crate::receipts::{read, received};
-use crate::session::{Session, too_large};
+use crate::rooms::rooms;
+use crate::session::Session;
 use crate::whois::{conversations, roster};
 
 /// What came of a command.
@@ -57,12 +58,14 @@ impl Re {
         ServerFrame::Reply { re: self.id.as_ref(), dest: self.dest.as_ref(), data }.to_frame()
     }
 
-    fn refused(self, refusal: Refusal) -> Refusal {
+    /// The refusal of the frame that it answers.
+    pub(crate) fn refused(self, refusal: Refusal) -> Refusal {
         refusal.re(self.id).about(self.dest)
     }
 }
 
-type Running = BoxFuture<'static, Outcome>;
+/// A command that is being carried out.
+pub(crate) type Running = BoxFuture<'static, Outcome>;
 
 /// Carries out a frame: at once, or as a future that needs the store.
 ///
@@ -75,17 +78,6 @@ pub(crate) fn command(session: &mut Session, frame: ClientFrame) -> Result<Optio
     // The parser has seen to it that these are there.
     let dest = re.dest.clone().unwrap_or(Dest::Public);
     let running = match command {
-        // The store keeps no such entries yet.
-        Command::Edit { .. }
-        | Command::Delete(_)
-        | Command::React { .. }
-        | Command::Search { .. }
-        | Command::Rooms
-        | Command::Room(_) => {
-            return Err(
-                re.refused(Refusal::new(ErrorCode::UnknownType, "this server doesn't know this type"))
-            );
-        }
         Command::Own { kind, data } => {
             take_turn(&session.bucket).map_err(|refusal| re.clone().refused(refusal))?;
             answered(re.clone(), async move { own_frame(&hub, &handle.who, &re, kind, data).await })
@@ -100,8 +92,14 @@ pub(crate) fn command(session: &mut Session, frame: ClientFrame) -> Result<Optio
                 re.refused(Refusal::new(ErrorCode::BadFrame, "this session is open already: say hello once"))
             );
         }
-        Command::Msg(data) => msg(session, re, &dest, &data)?,
-        Command::Typing(typing) => return typing_changed(session, re, &dest, typing).map(|()| None),
+        Command::Msg(data) => submit(session, re, &dest, Content::message(data))?,
+        Command::Edit { target, text } => submit(session, re, &dest, Content::edit(target, text))?,
+        Command::Delete(target) => submit(session, re, &dest, Content::delete(target))?,
+        Command::React { target, emoji, on } => {
+            submit(session, re, &dest, Content::react(target, emoji, on))?
+        }
+        Command::Room(change) => submit(session, re, &dest, Content::room(change))?,
+        Command::Typing(typing) => return typing_changed(session, re, &dest, typing),
         Command::Leave => return leave(session, re, &dest).map(|()| None),
         Command::Join { history } => {
             let conversation = dest.seen_by(&handle.who.party);
@@ -121,6 +119,15 @@ pub(crate) fn command(session: &mut Session, frame: ClientFrame) -> Result<Optio
         }
         Command::Conversations { after, limit } => {
             answered(re.clone(), async move { conversations(&hub, &handle.who, &re, after, limit).await })
+        }
+        Command::Rooms { after, limit } => {
+            answered(re.clone(), async move { rooms(&hub, &handle.who, &re, after, limit).await })
+        }
+        // The store keeps no index yet.
+        Command::Search { .. } => {
+            return Err(
+                re.refused(Refusal::new(ErrorCode::UnknownType, "this server doesn't know this type"))
+            );
         }
         Command::Read { seq } => answered(re, async move { read(&hub, &handle.who, &dest, seq).await }),
         Command::Received(id) => {
@@ -146,16 +153,22 @@ fn answered(
     })
 }
 
-/// `msg`: checked here, numbered by the store, answered and delivered when it is on disk.
-fn msg(session: &mut Session, re: Re, dest: &Dest, data: &Map<String, Value>) -> Result<Running, Refusal> {
+/// Hands an entry to the log, within the user's rate. It is answered when it is on disk.
+///
+/// # Errors
+/// `rate_limited`, `too_large`.
+fn submit(session: &mut Session, re: Re, dest: &Dest, content: Content) -> Result<Running, Refusal> {
     let Some(id) = re.id.clone() else {
         return Err(re.refused(Refusal::new(ErrorCode::BadFrame, "this frame needs an id")));
     };
     let (hub, handle) = (session.hub.clone(), session.handle.clone());
-    let entry = new_message(&hub.options.limits, &handle.who, id, dest, data)
+    let entry = content
+        .into_entry(&hub.options.limits, &handle.who, id, dest)
         .and_then(|entry| take_turn(&session.bucket).map(|()| entry))
         .map_err(|refusal| re.refused(refusal))?;
-    if let Some(cursor) = session.cursor(&entry.conversation) {
+    if entry.kind == EntryKind::Msg
+        && let Some(cursor) = session.cursor(&entry.conversation)
+    {
         let sequencer = cursor.sequencer.clone();
         hub.stop_typing(&sequencer, &handle);
     }
@@ -164,37 +177,6 @@ fn msg(session: &mut Session, re: Re, dest: &Dest, data: &Map<String, Value>) ->
         hub.submit(entry, Origin::Session(handle)).await;
         Outcome::default()
     }))
-}
-
-/// A message of `caller`, if it is within the limits.
-///
-/// # Errors
-/// `too_large`.
-pub(crate) fn new_message(
-    limits: &Limits,
-    caller: &Caller,
-    id: MessageId,
-    dest: &Dest,
-    data: &Map<String, Value>,
-) -> Result<NewEntry, Refusal> {
-    let text = data.get("text").and_then(Value::as_str).unwrap_or("");
-    if text.len() > limits.text && text.chars().count() > limits.text {
-        let reason = format!("a text is at most {} characters", limits.text);
-        return Err(Refusal::new(ErrorCode::TooLarge, reason));
-    }
-    let entry = NewEntry {
-        conversation: dest.seen_by(&caller.party),
-        kind: EntryKind::Msg,
-        id,
-        from: caller.party.clone(),
-        name: caller.name.clone(),
-        // A JSON value can always be written.
-        data: serde_json::to_string(data).unwrap_or_default().into(),
-        change: None,
-        ingest: None,
-    };
-    // Numbers can be longer when they are written again.
-    if entry.data.len() > limits.frame { Err(too_large(limits.frame)) } else { Ok(entry) }
 }
 
 /// Takes one of the messages that a user may send now.
@@ -211,17 +193,35 @@ pub(crate) fn take_turn(bucket: &Mutex<Bucket>) -> Result<(), Refusal> {
     })
 }
 
-fn typing_changed(session: &mut Session, re: Re, dest: &Dest, typing: bool) -> Result<(), Refusal> {
+fn typing_changed(
+    session: &mut Session,
+    re: Re,
+    dest: &Dest,
+    typing: bool,
+) -> Result<Option<Running>, Refusal> {
     let conversation = dest.seen_by(&session.handle.who.party);
     let joined = session.cursor(&conversation).filter(|cursor| cursor.is_joined());
     let Some(sequencer) = joined.map(|cursor| cursor.sequencer.clone()) else {
         return Err(re.refused(not_joined()));
     };
     // An end is told only when there was a beginning, so it costs nothing; dropped, it would show for seconds.
-    if !typing || session.typing_bucket.take(Instant::now()).is_ok() {
-        session.hub.typing(&session.handle, &sequencer, typing);
+    if typing && session.typing_bucket.take(Instant::now()).is_err() {
+        return Ok(None);
     }
-    Ok(())
+    if !matches!(dest, Dest::Room(_)) {
+        session.hub.typing(&session.handle, &sequencer, typing);
+        return Ok(None);
+    }
+    // Who was removed a moment ago, on another node, is still in the conversation here.
+    let (hub, handle, dest) = (session.hub.clone(), session.handle.clone(), dest.clone());
+    Ok(Some(answered(re, async move {
+        hub.readable(&handle.who, &dest).await.map_err(|refusal| match refusal.code {
+            ErrorCode::NotFound => not_joined(),
+            _ => refusal,
+        })?;
+        hub.typing(&handle, &sequencer, typing);
+        Ok(Outcome::default())
+    })))
 }
 
 fn leave(session: &mut Session, re: Re, dest: &Dest) -> Result<(), Refusal> {
@@ -251,8 +251,9 @@ impl Hub {
         let conversation = dest.seen_by(&caller.party);
         let there = match dest {
             Dest::Public => true,
-            // Rooms that nobody has made are not there.
-            Dest::Room(_) => false,
+            Dest::Room(room) => {
+                self.store.room_access(room, &caller.party).await.map_err(store_away)? != Access::None
+            }
             Dest::Private(party) if *party == caller.user => true,
             Dest::Private(party) => match Party::user(party) {
                 Some(user) => self.store.user(&user).await.map_err(store_away)?.is_some(),
@@ -262,8 +263,13 @@ impl Hub {
         if there {
             return Ok(conversation);
         }
-        Err(Refusal::new(ErrorCode::NotFound, format!("there is no {dest}, or it is not yours to see")))
+        Err(not_found(dest))
     }
+}
+
+/// What somebody is told of a conversation that is not there for them.
+pub(crate) fn not_found(dest: &Dest) -> Refusal {
+    Refusal::new(ErrorCode::NotFound, format!("there is no {dest}, or it is not yours to see"))
 }
 
 /// What a client is told when the store can't be read; the reason is for the log.
@@ -278,6 +284,10 @@ pub(crate) fn is_quick(command: &Command) -> bool {
     matches!(
         command,
         Command::Msg(_)
+            | Command::Edit { .. }
+            | Command::Delete(_)
+            | Command::React { .. }
+            | Command::Room(_)
             | Command::Typing(_)
             | Command::Ping
             | Command::Pong

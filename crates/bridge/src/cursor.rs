@@ -23,6 +23,8 @@ pub(crate) struct Cursor {
     joined: bool,
     /// While an answer is being made that says where the conversation stands, nothing of it is handed over.
     pub(crate) paused: bool,
+    /// An entry has taken the conversation from this user: nothing more of it is handed over.
+    pub(crate) ended: bool,
 }
 
 impl Cursor {
@@ -39,6 +41,7 @@ impl Cursor {
             id: hub.count(),
             joined: false,
             paused: false,
+            ended: false,
         }
     }
 

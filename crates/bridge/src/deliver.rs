@@ -5,16 +5,17 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use mqttchat_protocol::{
-    Conversation, Entry, ErrorCode, Frame, MessageId, Party, Refusal, ServerFrame, UserId,
+    Conversation, Entry, EntryKind, ErrorCode, Frame, MessageId, Party, Refusal, ServerFrame, UserId,
 };
 use mqttchat_store::{AppendError, Appended, NewEntry};
 use tokio::sync::{Notify, oneshot};
 
+use crate::effect::Effect;
 use crate::hub::Hub;
 use crate::link::Link;
 use crate::mail::Handle;
+use crate::rooms;
 use crate::sequencer::{Offered, Sequencer};
 
 /// Who waits for an entry to be committed.
@@ -29,6 +30,7 @@ impl Origin {
     fn answer(self, id: MessageId, result: Result<Appended, NotTaken>) {
         match self {
             Self::Session(handle) => handle.answered(match &result {
+                Ok(appended) if appended.entry.kind == EntryKind::Room => rooms::answer(&appended.entry),
                 Ok(appended) => ServerFrame::Accepted { entry: &appended.entry }.to_frame(),
                 Err(error) => error.refusal().re(Some(id)).to_frame(),
             }),
@@ -65,6 +67,16 @@ struct Committed {
     origin: Origin,
     /// The same for other conversations, to be stored before `origin` is answered.
     copies: Vec<NewEntry>,
+}
+
+impl Committed {
+    /// Where something new was stored, if it was.
+    fn conversation(&self) -> Option<&Conversation> {
+        match &self.result {
+            Ok(Appended { entry, fresh: true, .. }) => Some(&entry.conversation),
+            _ => None,
+        }
+    }
 }
 
 /// What was committed and not delivered yet. Bounded by what sessions and callers may have on its way to the log.
@@ -145,13 +157,17 @@ impl Hub {
     pub(crate) async fn deliver(self: Arc<Self>) {
         loop {
             self.deliveries.arrived.notified().await;
-            for committed in self.deliveries.take() {
-                self.deliver_one(committed);
+            let batch = self.deliveries.take();
+            let conversations = batch.iter().filter_map(|committed| committed.conversation());
+            let secrets = self.secrets(conversations).await;
+            for committed in batch {
+                let bell = committed.conversation().is_some_and(|conversation| secrets.has(conversation));
+                self.deliver_one(committed, bell);
             }
         }
     }
 
-    fn deliver_one(self: &Arc<Self>, committed: Committed) {
+    fn deliver_one(self: &Arc<Self>, committed: Committed, bell: bool) {
         let Committed { result, id, origin, copies } = committed;
         if let Ok(Appended { entry, fresh: true, delivered_before }) = &result {
             self.figures.accepted.increment(1);
@@ -159,7 +175,7 @@ impl Hub {
                 Origin::Session(handle) => self.link_of(handle),
                 Origin::Caller(_) => &self.link,
             };
-            self.deliver_entry(entry, link);
+            self.deliver_entry(entry, link, bell);
             self.options.routes.stored(entry, &self.store);
             if let (Some(before), Some(author)) = (*delivered_before, entry.from.user()) {
                 self.answer_delivers(entry, author, before);
@@ -186,36 +202,29 @@ impl Hub {
         });
     }
 
-    fn deliver_entry(self: &Arc<Self>, entry: &Entry, link: &Link) {
+    fn deliver_entry(self: &Arc<Self>, entry: &Entry, link: &Link, bell: bool) {
         let frame = entry.to_frame();
         let topics = self.topics.msgs(&entry.conversation);
         let attempt = self.confirm.accepted(entry.position, topics.len());
-        let payload = attempt.map(|attempt| (attempt, self.payload(entry, frame.as_json())));
-        self.committed(entry, frame);
+        let payload = attempt.map(|attempt| (attempt, self.payload(entry, frame.as_json(), bell)));
+        let effect = Effect::of(entry.kind, &entry.data);
+        if let Effect::Room(membership) = &effect {
+            self.tell_members(entry, membership, &frame, bell);
+        }
+        self.committed(entry, effect, frame);
         if let Some((attempt, payload)) = payload {
             link.publish_entry(entry.position, attempt, &topics, &payload);
         }
     }
 
-    /// What goes over MQTT for an entry: its frame, or where strangers could read it, a bell.
-    pub(crate) fn payload(&self, entry: &Entry, frame: &[u8]) -> Bytes {
-        if matches!(entry.conversation, Conversation::Pair(..)) && self.bells_only() {
-            let bell = serde_json::json!({
-                "type": "bell", "dest": entry.dest(), "from": entry.from.as_str(), "seq": entry.seq
-            });
-            return self.keys.seal(bell.to_string().as_bytes()).into();
-        }
-        self.keys.seal(frame).into()
-    }
-
     /// Puts an entry of this node's own store before those who are to see it here. Everything before it is in the log.
-    fn committed(self: &Arc<Self>, entry: &Entry, frame: Frame) {
+    fn committed(self: &Arc<Self>, entry: &Entry, effect: Effect, frame: Frame) {
         let sequencer = match &entry.conversation {
             Conversation::Public | Conversation::Room(_) => self.known_sequencer(&entry.conversation),
             Conversation::Pair(one, other) => self.private_sequencer(entry, one, other),
         };
         let Some(sequencer) = sequencer else { return };
-        if sequencer.offer(entry.seq, &entry.id, frame) == Offered::Hole {
+        if sequencer.offer(entry.seq, &entry.id, effect, frame) == Offered::Hole {
             self.repair(&sequencer);
         }
         self.wake(&sequencer);
@@ -257,7 +266,9 @@ pub(crate) fn refusal(error: &AppendError) -> Refusal {
             ErrorCode::IdConflict,
             "this id was used for another message; send it under a new id",
         ),
-        AppendError::NotFound => Refusal::new(ErrorCode::NotFound, "there is no such conversation"),
+        AppendError::NotFound => {
+            Refusal::new(ErrorCode::NotFound, "there is no such conversation, or it is not yours to see")
+        }
         AppendError::NoSuchUser => Refusal::new(ErrorCode::NotFound, "there is no such user"),
         AppendError::Forbidden(reason) => Refusal::new(ErrorCode::Forbidden, *reason),
         AppendError::BadTarget(reason) => Refusal::new(ErrorCode::BadTarget, *reason),

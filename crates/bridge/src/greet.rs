@@ -190,9 +190,8 @@ async fn resume(
         Vec::new()
     };
     let mut unread = BTreeMap::new();
-    for missed in &undelivered {
-        let dest = missed.conversation.dest_for(&handle.who.party);
-        unread.insert(dest.to_string(), missed.head.saturating_sub(missed.delivered));
+    for (conversation, count) in hub.store.unread(&handle.who.user).await.map_err(store_away)? {
+        unread.insert(conversation.dest_for(&handle.who.party).to_string(), count);
     }
     let ready = Ready {
         user: ReadyUser { id: identity.user.clone(), name: identity.name.clone() },
@@ -238,6 +237,10 @@ async fn rejoin(
     let conversation = hub.readable(&handle.who, dest).await?;
     let sequencer = hub.sequencer(&conversation).await.map_err(store_away)?;
     let mut cursor = Cursor::new(hub, handle, sequencer);
+    if let Conversation::Room(_) = &conversation {
+        // Read again behind the registration: from here on it is the room's entries that take the right away.
+        hub.readable(&handle.who, dest).await?;
+    }
     cursor.join();
     let gap = go_on(hub, handle, &mut cursor, seq, other_log).await?;
     let mut frames: Vec<Frame> = gap.into_iter().collect();
@@ -267,12 +270,26 @@ async fn go_on(
     }
     let newest = head.saturating_sub(hub.options.limits.history);
     let dest = cursor.conversation().dest_for(&handle.who.party);
-    let reset = other_log || seq > head;
+    // Behind a hole, what the client has is of an earlier room of that id.
+    let reset = other_log || seq > head || hub.first_after(cursor.conversation(), seq).await? > seq + 1;
     if !reset && seq >= newest {
         cursor.start_after(seq);
         return Ok(None);
     }
+    let first = hub.first_after(cursor.conversation(), newest).await?;
+    let newest = first - 1;
     cursor.start_after(newest);
     let after = if reset { 0 } else { seq };
     Ok(Some(ServerFrame::Gap { dest: &dest, after, before: newest + 1, reset }.to_frame()))
+}
+
+impl Hub {
+    /// The first `seq` behind `seq` that there is, or will be. Only rooms have holes: where one of that id was deleted.
+    async fn first_after(&self, conversation: &Conversation, seq: u64) -> Result<u64, Refusal> {
+        if !matches!(conversation, Conversation::Room(_)) {
+            return Ok(seq + 1);
+        }
+        let entries = self.store.entries_after(conversation, seq, 1).await.map_err(store_away)?;
+        Ok(entries.first().map_or(seq + 1, |entry| entry.seq))
+    }
 }

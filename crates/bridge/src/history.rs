@@ -48,7 +48,7 @@ pub(crate) async fn history_page(
     dest: &Dest,
     bounds: HistoryBounds,
 ) -> Result<Page, Refusal> {
-    let conversation = hub.readable(caller, dest).await?;
+    let conversation = dest.seen_by(&caller.party);
     let most = hub.options.limits.history;
     let limit = bounds.limit.unwrap_or(most).min(most);
     // One entry more than wanted tells whether there are more.
@@ -70,6 +70,8 @@ pub(crate) async fn history_page(
             (entries.into_iter().skip(usize::from(more)).collect::<Vec<Entry>>(), more)
         }
     };
+    // Rights are read behind the entries: what was taken back before is known by then.
+    hub.readable(caller, dest).await?;
     let frames = frames(&entries);
     let fitting = if bounds.after.is_some() { oldest_that_fit(&frames) } else { newest_that_fit(&frames) };
     let left_out = if bounds.after.is_some() { 0 } else { frames.len() - fitting.len() };

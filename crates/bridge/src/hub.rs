@@ -140,8 +140,28 @@ impl Hub {
     }
 
     fn sequencer_or(&self, conversation: &Conversation, head: Option<u64>) -> Arc<Sequencer> {
-        let make = || Arc::new(Sequencer::new(conversation.clone(), head, self.ring_bytes(conversation)));
-        self.sequencers().entry(conversation.clone()).or_insert_with(make).clone()
+        let mut sequencers = self.sequencers();
+        if let Some(known) = sequencers.get(conversation) {
+            return known.clone();
+        }
+        let made = Arc::new(Sequencer::new(conversation.clone(), head, self.ring_bytes(conversation)));
+        sequencers.insert(conversation.clone(), made.clone());
+        drop(sequencers);
+        self.link.subscribe(self.room_filter(conversation));
+        made
+    }
+
+    /// What the node's client subscribes to for a conversation that is read here: rooms, where there are other nodes.
+    fn room_filter(&self, conversation: &Conversation) -> Option<String> {
+        match conversation {
+            Conversation::Room(room) if self.is_cluster() => Some(self.topics.room_filter(room)),
+            _ => None,
+        }
+    }
+
+    /// What it subscribes to for all that are read here.
+    pub(crate) fn room_filters(&self) -> Vec<String> {
+        self.sequencers().keys().filter_map(|conversation| self.room_filter(conversation)).collect()
     }
 
     /// The sequencer of a conversation. A new one asks the store where the log stands: what is committed meanwhile
@@ -161,10 +181,14 @@ impl Hub {
     /// Drops the sequencers that nobody needs.
     pub(crate) fn drop_idle_sequencers(&self) {
         self.sequencers().retain(|conversation, sequencer| {
-            *conversation == Conversation::Public
+            let stays = *conversation == Conversation::Public
                 || sequencer.reader_count() > 0
                 || Arc::strong_count(sequencer) > 1
-                || sequencer.roster().online() > 0
+                || sequencer.roster().has_local();
+            if let Some(filter) = self.room_filter(conversation).filter(|_| !stays) {
+                self.link.unsubscribe(filter);
+            }
+            stays
         });
     }
 
@@ -206,7 +230,7 @@ impl Hub {
                 match hub.store.entries_after(&sequencer.conversation, head, REPAIR_PAGE).await {
                     Ok(entries) if !entries.is_empty() => {
                         metrics::counter!("mqttchat_holes_filled_total").increment(entries.len() as u64);
-                        sequencer.offer_entries(&entries);
+                        sequencer.offer_entries(head, &entries);
                         hub.wake(&sequencer);
                     }
                     // The store doesn't have it yet, or is away: it will.

@@ -4,9 +4,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mqttchat_protocol::{Conversation, Dest, Frame, MessageId, Party, PersonState, Topic, UserId};
+use mqttchat_protocol::{Conversation, Dest, EntryKind, Frame, MessageId, Party, PersonState, Topic, UserId};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
+use crate::effect::Effect;
 use crate::hub::{Hub, now_ms};
 use crate::link::Link;
 use crate::sequencer::Offered;
@@ -33,8 +35,24 @@ struct Rung<'a> {
     seq: u64,
 }
 
+/// What an entry that changes something says.
+#[derive(Deserialize)]
+struct Changing<'a> {
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+/// A change of a room, or the bell for one, for somebody whom it concerns.
+#[derive(Deserialize)]
+struct RoomChanged {
+    dest: String,
+    seq: u64,
+}
+
 #[derive(Deserialize)]
 struct Passing {
+    #[serde(rename = "type", default)]
+    kind: String,
     topic: String,
     incarnation: String,
     n: u64,
@@ -87,7 +105,7 @@ impl Hub {
             Topic::Msgs(dest) => self.rung_entry(&dest, &envelope.to_json()),
             // What was retained was true once.
             Topic::Status(_) if publish.retain => {}
-            Topic::Typing(_) | Topic::Acks(_) | Topic::Status(_) => {
+            Topic::Typing(_) | Topic::Acks(_) | Topic::RoomAcks(_) | Topic::Status(_) => {
                 self.rung_passing(link, &topic, &publish.topic, &envelope.to_json());
             }
             Topic::NodePresence(node) => {
@@ -119,9 +137,10 @@ impl Hub {
             }
         }
         let id = entry.id.as_deref().and_then(MessageId::parse);
-        let hole = match id {
-            Some(id) if entry.kind == "msg" => {
-                sequencer.offer(entry.seq, &id, Frame::text(json)) == Offered::Hole
+        let effect = EntryKind::parse(entry.kind).and_then(|kind| effect(kind, json));
+        let hole = match (id, effect) {
+            (Some(id), Some(effect)) => {
+                sequencer.offer(entry.seq, &id, effect, Frame::text(json)) == Offered::Hole
             }
             // A bell: what it rings for is in the log.
             _ => sequencer.ring_for(entry.seq),
@@ -194,6 +213,16 @@ impl Hub {
         let json = json.as_slice();
         let frame = Frame::text(json);
         match topic {
+            Topic::Acks(user) if matches!(passing.kind.as_str(), "room" | "bell") => {
+                let Ok(changed) = serde_json::from_slice::<RoomChanged>(json) else { return };
+                let Ok(Dest::Room(room)) = Dest::parse(&changed.dest) else { return };
+                let conversation = Conversation::Room(room);
+                if passing.kind == "room" {
+                    self.mail_room(user, &conversation, changed.seq, &frame);
+                } else {
+                    self.rung_room(user.clone(), conversation, changed.seq);
+                }
+            }
             Topic::Acks(user) => {
                 for session in self.people.sessions_of(user) {
                     session.send(frame.clone());
@@ -202,6 +231,13 @@ impl Hub {
             Topic::Typing(dest) => {
                 let Some(from) = passing.from.as_deref().and_then(UserId::parse) else { return };
                 if let Some(sequencer) = self.known_sequencer(&dest.seen_by(&Party::from(&from))) {
+                    sequencer.pass(frame, Some(from));
+                    self.wake(&sequencer);
+                }
+            }
+            Topic::RoomAcks(room) => {
+                let Some(from) = passing.from.as_deref().and_then(UserId::parse) else { return };
+                if let Some(sequencer) = self.known_sequencer(&Conversation::Room(room.clone())) {
                     sequencer.pass(frame, Some(from));
                     self.wake(&sequencer);
                 }
@@ -223,6 +259,15 @@ impl Hub {
             self.publish_status(session, PersonState::Online);
         }
     }
+}
+
+/// What an entry of another node does to its readers.
+fn effect(kind: EntryKind, json: &[u8]) -> Option<Effect> {
+    if kind == EntryKind::Msg {
+        return Some(Effect::Nothing);
+    }
+    let changing: Changing<'_> = serde_json::from_slice(json).ok()?;
+    Some(Effect::of(kind, changing.data.get()))
 }
 
 /// Whether an entry of `conversation` belongs on this topic: private ones on those of their two users.

@@ -29,6 +29,10 @@ pub(crate) async fn join(
     let sequencer = hub.sequencer(&conversation).await.map_err(store_away)?;
     // Registered first, then read up to the position of this moment: nothing falls between.
     let mut cursor = Cursor::new(hub, handle, sequencer.clone());
+    if let Conversation::Room(_) = &conversation {
+        // Read again behind the registration: from here on it is the room's entries that take the right away.
+        hub.readable(&handle.who, dest).await?;
+    }
     cursor.join();
     let head = at.unwrap_or(cursor.position.seq);
     let wanted = history.min(hub.options.limits.history);
@@ -62,9 +66,10 @@ async fn newest(hub: &Hub, sequencer: &Sequencer, count: u64, head: u64) -> Resu
     if let Some(frames) = sequencer.newest(count, head) {
         return Ok(frames);
     }
+    let changes = sequencer.changes();
     let read = hub.store.entries_before(&sequencer.conversation, Some(head + 1), count).await;
     let entries = read.map_err(store_away)?;
-    sequencer.remember(&entries);
+    sequencer.remember(&entries, changes);
     Ok(frames(&entries))
 }
 

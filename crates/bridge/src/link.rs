@@ -157,6 +157,23 @@ impl Link {
         taken
     }
 
+    /// Subscribes to more than the connection was made with, for as long as it lives.
+    pub(crate) fn subscribe(&self, filters: impl IntoIterator<Item = String>) {
+        let filters: Vec<_> =
+            filters.into_iter().map(|filter| SubscribeFilter::new(filter, QoS::AtLeastOnce)).collect();
+        if let Some(client) = self.state().client.as_ref().filter(|_| !filters.is_empty()) {
+            // What a full queue keeps from it comes from the log.
+            let _ = client.try_subscribe_many(filters);
+        }
+    }
+
+    /// Ends such a subscription.
+    pub(crate) fn unsubscribe(&self, filter: String) {
+        if let Some(client) = &self.state().client {
+            let _ = client.try_unsubscribe(filter);
+        }
+    }
+
     /// Acknowledges a message of a persistent session.
     pub(crate) fn ack(&self, connection: Connection, publish: &rumqttc::Publish) -> Acked {
         let state = self.state();
@@ -272,8 +289,8 @@ impl Link {
                         return "the broker refuses the subscription: check the access rights of its user"
                             .to_owned();
                     }
-                    ready = None;
-                    if leaving.is_none() {
+                    // Only the first one answers what the connection was made with.
+                    if ready.take().is_some() && leaving.is_none() {
                         self.state().client = Some(client.clone());
                         listener.connected();
                     }

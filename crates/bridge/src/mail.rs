@@ -43,7 +43,20 @@ pub(crate) struct Mail {
     pub(crate) frames: VecDeque<Frame>,
     /// Private conversations in which something came, and the last `seq` before that.
     pub(crate) attach: Vec<(Arc<Sequencer>, u64)>,
+    /// Changes of rooms that concern its user.
+    pub(crate) rooms: Vec<RoomMail>,
     bytes: usize,
+}
+
+/// A change of a room, for somebody who may not read the room.
+#[derive(Clone, Debug)]
+pub(crate) struct RoomMail {
+    /// Which room.
+    pub(crate) conversation: Conversation,
+    /// The entry's place there.
+    pub(crate) seq: u64,
+    /// The entry.
+    pub(crate) frame: Frame,
 }
 
 impl Handle {
@@ -86,6 +99,21 @@ impl Handle {
             return;
         }
         mail.push(frame);
+        drop(mail);
+        self.bell.ring();
+    }
+
+    /// Leaves a change of a room for it.
+    pub(crate) fn send_room(&self, change: RoomMail) {
+        if self.only.as_ref().is_some_and(|only| !only.contains(&change.conversation)) {
+            return;
+        }
+        let mut mail = self.mail();
+        if mail.bytes + change.frame.len() > MAIL_MAX {
+            return;
+        }
+        mail.bytes += change.frame.len();
+        mail.rooms.push(change);
         drop(mail);
         self.bell.ring();
     }

@@ -40,6 +40,7 @@ impl Listener for HubListener {
             drop(hub.broker.send_replace(Ok(())));
             if hub.is_cluster() {
                 hub.say_snapshot();
+                hub.link.subscribe(hub.room_filters());
             }
         }
     }

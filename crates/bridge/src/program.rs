@@ -16,7 +16,8 @@ use tokio::sync::oneshot;
 use crate::auth::{Denied, Identity};
 use crate::bridge::{Bridge, run};
 use crate::caller::Caller;
-use crate::command::{new_message, take_turn};
+use crate::command::take_turn;
+use crate::content::Content;
 use crate::deliver::{Origin, unavailable};
 use crate::greet::{Ended, open_as};
 use crate::history::{Page, history_page};
@@ -97,7 +98,8 @@ impl Program {
     /// # Errors
     /// `too_large`, `rate_limited`, `id_conflict`, `not_found`, `forbidden`, `unavailable`.
     pub async fn send(&self, id: MessageId, dest: &Dest, data: &Map<String, Value>) -> Result<Sent, Refusal> {
-        let entry = new_message(&self.hub.options.limits, &self.who, id, dest, data)?;
+        let content = Content::message(data.clone());
+        let entry = content.into_entry(&self.hub.options.limits, &self.who, id, dest)?;
         take_turn(&self.hub.people.bucket_of(&self.who.user))?;
         let (sender, outcome) = oneshot::channel();
         self.hub.clone().submit(entry, Origin::Caller(sender)).await;

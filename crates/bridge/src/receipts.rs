@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mqttchat_protocol::{Conversation, Dest, Frame, Party, Refusal, ServerFrame, UserId};
+use mqttchat_protocol::{Conversation, Dest, Frame, Party, Refusal, RoomId, ServerFrame, UserId};
 
 use crate::caller::Caller;
 use crate::command::{Outcome, store_away};
@@ -27,15 +27,20 @@ pub(crate) async fn received(
     Ok(Outcome::default())
 }
 
-/// `read`: remembered, and told to the other one of a private conversation.
+/// `read`: remembered, and told to the other one of a private conversation, or to those in the room.
 pub(crate) async fn read(hub: &Arc<Hub>, caller: &Caller, dest: &Dest, seq: u64) -> Result<Outcome, Refusal> {
     let conversation = hub.readable(caller, dest).await?;
     let moved = hub.store.set_read(&caller.user, &conversation, seq).await.map_err(store_away)?;
-    if let (Some(now), Dest::Private(partner)) = (moved, dest)
-        && let Some(partner) = Party::user(partner).filter(|partner| *partner != caller.user)
-    {
-        let frame = ServerFrame::Receipt { dest, from: &caller.user, read: now }.to_frame();
-        hub.tell(&partner, &frame);
+    let Some(now) = moved else { return Ok(Outcome::default()) };
+    let frame = ServerFrame::Receipt { dest, from: &caller.user, read: now }.to_frame();
+    match dest {
+        Dest::Public => {}
+        Dest::Room(room) => hub.tell_room(room, &conversation, &caller.user, &frame),
+        Dest::Private(partner) => {
+            if let Some(partner) = Party::user(partner).filter(|partner| *partner != caller.user) {
+                hub.tell(&partner, &frame);
+            }
+        }
     }
     Ok(Outcome::default())
 }
@@ -65,6 +70,19 @@ impl Hub {
             }
         }
         Ok(())
+    }
+
+    /// Tells those who are in a room, but the sessions of `user`, that they have read it up to somewhere.
+    fn tell_room(&self, room: &RoomId, conversation: &Conversation, user: &UserId, frame: &Frame) {
+        if let Some(sequencer) = self.known_sequencer(conversation) {
+            sequencer.pass(frame.clone(), Some(user.clone()));
+            self.wake(&sequencer);
+        }
+        if self.is_cluster() {
+            let topic = self.topics.room_acks(room);
+            let payload = self.seal_passing(frame.as_json(), &topic);
+            self.link.publish_state(topic, payload, false);
+        }
     }
 
     /// Sends a frame to every session of a user, here and on other nodes.

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use mqttchat_protocol::{Frame, MessageId, UserId};
 
+use crate::effect::Effect;
+
 /// One frame in a ring, and what a reader has to know of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
@@ -16,9 +18,9 @@ pub(crate) struct Slot {
 /// What a slot holds.
 #[derive(Clone, Debug)]
 pub(crate) enum SlotKind {
-    /// An entry of the log: `seq`, and in private conversations its id, for 200.
-    Entry { seq: u64, id: Option<MessageId> },
-    /// Typing or status, for those joined but the sessions of `but`; not worth catching up with.
+    /// An entry of the log: `seq`, in private conversations its id, for 200, and what it does to its readers.
+    Entry { seq: u64, id: Option<MessageId>, effect: Effect },
+    /// Typing, receipts or status, for those joined but the sessions of `but`; not worth catching up with.
     Passing { but: Option<UserId> },
     /// A presence change that leads from one version of the roster to another.
     Presence { from: u64, version: u64 },
@@ -41,6 +43,10 @@ pub(crate) struct Ring {
     bytes: usize,
     capacity: usize,
     first_seq: Option<u64>,
+    /// Up to this `seq`, what it holds may read otherwise now: fine for those who get the changes behind it, but no
+    /// answer to somebody new.
+    stale: u64,
+    changes: u64,
 }
 
 /// What a slot costs beside its frame, in bytes.
@@ -50,7 +56,15 @@ impl Ring {
     /// A ring that holds at most `capacity` bytes, but at least its newest slot.
     pub(crate) fn new(capacity: usize) -> Self {
         // Older entries can be put before the first one, so the indices start high.
-        Self { slots: VecDeque::new(), base: 1 << 40, bytes: 0, capacity, first_seq: None }
+        Self {
+            slots: VecDeque::new(),
+            base: 1 << 40,
+            bytes: 0,
+            capacity,
+            first_seq: None,
+            stale: 0,
+            changes: 0,
+        }
     }
 
     /// The index behind the newest slot.
@@ -64,6 +78,9 @@ impl Ring {
     }
 
     pub(crate) fn push(&mut self, slot: Slot) {
+        if let SlotKind::Entry { seq, effect, .. } = &slot.kind {
+            self.suffer(*seq, effect);
+        }
         self.bytes += slot.frame.len() + SLOT_OVERHEAD;
         if self.first_seq.is_none() {
             self.first_seq = slot.kind.seq();
@@ -72,6 +89,47 @@ impl Ring {
         while self.bytes > self.capacity && self.slots.len() > 1 {
             self.drop_oldest();
         }
+    }
+
+    /// What the entry `seq` does to those before it.
+    fn suffer(&mut self, seq: u64, effect: &Effect) {
+        match effect {
+            Effect::Nothing => return,
+            Effect::Changes(target) => self.stale = self.stale.max((*target).min(seq)),
+            Effect::Erases => self.forget(),
+            Effect::Room(_) if effect.deletes_room() => self.forget(),
+            Effect::Room(_) => return,
+        }
+        self.changes += 1;
+    }
+
+    /// Drops everything: who has not had it reads the store, where it stands as it is now.
+    pub(crate) fn forget(&mut self) {
+        self.base = self.end();
+        self.slots.clear();
+        self.bytes = 0;
+        self.first_seq = None;
+    }
+
+    /// How often something in it has turned old. What was read from the store before that is not to be put in.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Puts entries of the store, as they are now, in the place of what it holds of them; `frames` are consecutive, the
+    /// first with this `seq`.
+    pub(crate) fn refresh(&mut self, first: u64, frames: &[Frame]) {
+        let behind = first + frames.len() as u64;
+        if self.stale < first || self.stale >= behind {
+            return;
+        }
+        for slot in &mut self.slots {
+            let Some(seq) = slot.kind.seq().filter(|seq| (first..behind).contains(seq)) else { continue };
+            let Some(frame) = frames.get((seq - first) as usize) else { continue };
+            self.bytes = (self.bytes + frame.len()).saturating_sub(slot.frame.len());
+            slot.frame = frame.clone();
+        }
+        self.stale = first - 1;
     }
 
     fn drop_oldest(&mut self) {
@@ -125,7 +183,8 @@ impl Ring {
         if wanted == 0 {
             return Some(Vec::new());
         }
-        if self.first_seq? > head + 1 - wanted {
+        let first = head + 1 - wanted;
+        if self.first_seq? > first || self.stale >= first {
             return None;
         }
         let newest = self.slots.iter().rev().filter(|slot| slot.kind.seq().is_some_and(|seq| seq <= head));
@@ -140,7 +199,10 @@ mod tests {
     use super::*;
 
     fn entry(seq: u64) -> Slot {
-        Slot { frame: Frame::text(format!("{seq}").as_bytes()), kind: SlotKind::Entry { seq, id: None } }
+        Slot {
+            frame: Frame::text(format!("{seq}").as_bytes()),
+            kind: SlotKind::Entry { seq, id: None, effect: Effect::Nothing },
+        }
     }
 
     fn passing() -> Slot {
@@ -166,6 +228,39 @@ mod tests {
         assert_eq!(texts(&ring, index).unwrap(), ["3", "4", "5", "6"]);
         assert_eq!(ring.index_after(6, 6), Some(ring.end()));
         assert_eq!(texts(&ring, ring.end()).unwrap().len(), 0);
+    }
+
+    fn with_effect(seq: u64, effect: Effect) -> Slot {
+        Slot { frame: Frame::text(b"change"), kind: SlotKind::Entry { seq, id: None, effect } }
+    }
+
+    #[test]
+    fn what_was_changed_is_no_answer_until_it_was_read_again() {
+        let mut ring = Ring::new(1 << 20);
+        for seq in 1..=4 {
+            ring.push(entry(seq));
+        }
+        ring.push(with_effect(5, Effect::Changes(2)));
+        assert_eq!(ring.changes(), 1);
+        assert!(ring.newest(4, 5).is_none() && ring.newest(3, 5).is_some());
+        let again: Vec<Frame> = ["two", "three", "four"].map(|text| Frame::text(text.as_bytes())).into();
+        ring.refresh(3, &again[1..]);
+        assert!(ring.newest(4, 5).is_none(), "the changed one was not among them");
+        ring.refresh(2, &again);
+        assert_eq!(ring.newest(4, 5).unwrap()[0].as_json(), b"two");
+        assert_eq!(texts(&ring, ring.end() - 5).unwrap(), ["1", "two", "three", "four", "change"]);
+        assert!(ring.newest(5, 5).is_none(), "what is older was not read again");
+    }
+
+    #[test]
+    fn what_is_gone_is_served_to_nobody() {
+        let mut ring = Ring::new(1 << 20);
+        let start = ring.end();
+        ring.push(entry(1));
+        ring.push(with_effect(2, Effect::Erases));
+        assert_eq!((texts(&ring, start), ring.index_after(0, 2)), (None, None));
+        assert_eq!(texts(&ring, ring.index_after(1, 2).unwrap()).unwrap(), ["change"]);
+        assert!(ring.newest(2, 2).is_none());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Who has joined a conversation on this node, and what changed since it was last told.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -164,6 +165,11 @@ impl Roster {
         local.map(|(user, here)| (user.clone(), here.name.clone())).collect()
     }
 
+    /// Whether somebody is here on this node.
+    pub(crate) fn has_local(&self) -> bool {
+        self.here.values().any(Here::is_local)
+    }
+
     /// Lets those go whose time is up.
     pub(crate) fn expire(&mut self, now: Instant) {
         let over = |user: &&UserId| {
@@ -237,13 +243,19 @@ impl Roster {
 
     /// The first `most` people who are here, by id.
     pub(crate) fn people(&self, most: usize, now: u64) -> Vec<Person> {
+        self.people_after(None, most, now)
+    }
+
+    /// The first `most` people who are here and have an id above `after`, by id.
+    pub(crate) fn people_after(&self, after: Option<&str>, most: usize, now: u64) -> Vec<Person> {
         let person = |(id, here): (&UserId, &Here)| Person {
             id: id.clone(),
             name: here.name.clone(),
             state: Some(PersonState::Online),
             last_seen: now,
         };
-        self.here.iter().take(most).map(person).collect()
+        let first = after.and_then(UserId::parse).map_or(Bound::Unbounded, Bound::Excluded);
+        self.here.range((first, Bound::Unbounded)).take(most).map(person).collect()
     }
 }
 

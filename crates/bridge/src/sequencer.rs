@@ -1,6 +1,7 @@
 //! One conversation on this node: it alone orders, drops repetitions, notices holes, and holds what is delivered.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,6 +9,8 @@ use mqttchat_protocol::{Conversation, Entry, Frame, MessageId, UserId};
 use slab::Slab;
 
 use crate::bell::Bell;
+use crate::effect::Effect;
+use crate::page::frames;
 use crate::ring::{Ring, Slot, SlotKind};
 use crate::roster::Roster;
 
@@ -128,9 +131,9 @@ impl Sequencer {
     }
 
     /// Takes an entry in: into the ring when it is the next one.
-    pub(crate) fn offer(&self, seq: u64, id: &MessageId, frame: Frame) -> Offered {
+    pub(crate) fn offer(&self, seq: u64, id: &MessageId, effect: Effect, frame: Frame) -> Offered {
         let private = matches!(self.conversation, Conversation::Pair(..));
-        let slot = Slot { frame, kind: SlotKind::Entry { seq, id: private.then(|| id.clone()) } };
+        let slot = Slot { frame, kind: SlotKind::Entry { seq, id: private.then(|| id.clone()), effect } };
         let mut order = self.order();
         let Some(head) = order.head else {
             order.keep_early(seq, slot);
@@ -149,24 +152,41 @@ impl Sequencer {
         if order.rung > seq.max(order.head.unwrap_or(0)) { Offered::Hole } else { Offered::Delivered }
     }
 
-    /// Takes entries of the store in, as [`Sequencer::offer`] does.
-    pub(crate) fn offer_entries(&self, entries: &[Entry]) {
+    /// Takes entries in that the store has behind `after`, as [`Sequencer::offer`] does. What is missing between is gone
+    /// with an earlier room of that id.
+    pub(crate) fn offer_entries(&self, after: u64, entries: &[Entry]) {
+        if let Some(first) = entries.first() {
+            self.order().skip(after, first.seq);
+        }
         for entry in entries {
-            self.offer(entry.seq, &entry.id, entry.to_frame());
+            self.offer(entry.seq, &entry.id, Effect::of(entry.kind, &entry.data), entry.to_frame());
         }
     }
 
-    /// Keeps what a join read from the store for the next one: entries before the oldest in the ring, oldest first.
-    pub(crate) fn remember(&self, entries: &[Entry]) {
+    /// How often something in the ring has turned old: to be asked before a read for [`Sequencer::remember`].
+    pub(crate) fn changes(&self) -> u64 {
+        self.order().ring.changes()
+    }
+
+    /// Keeps what a join read from the store for the next one: entries before the oldest in the ring, oldest first, and
+    /// what has changed of those in it. What has changed since the read, when there were so many `changes`, is not kept.
+    pub(crate) fn remember(&self, entries: &[Entry], changes: u64) {
+        let (Some(oldest), Some(newest)) = (entries.first(), entries.last()) else { return };
         let mut order = self.order();
-        if order.ring.first_seq().is_none() && entries.last().map(|entry| entry.seq) != order.head {
+        if order.ring.changes() != changes {
             return;
         }
+        if order.ring.first_seq().is_none() && Some(newest.seq) != order.head {
+            return;
+        }
+        let frames = frames(entries);
+        order.ring.refresh(oldest.seq, &frames);
         let private = matches!(self.conversation, Conversation::Pair(..));
         let first = order.ring.first_seq().unwrap_or(u64::MAX);
-        for entry in entries.iter().rev().filter(|entry| entry.seq < first) {
-            let kind = SlotKind::Entry { seq: entry.seq, id: private.then(|| entry.id.clone()) };
-            if !order.ring.push_older(Slot { frame: entry.to_frame(), kind }) {
+        for (entry, frame) in entries.iter().zip(frames).rev().filter(|(entry, _)| entry.seq < first) {
+            let effect = Effect::of(entry.kind, &entry.data);
+            let kind = SlotKind::Entry { seq: entry.seq, id: private.then(|| entry.id.clone()), effect };
+            if !order.ring.push_older(Slot { frame, kind }) {
                 break;
             }
         }
@@ -195,8 +215,13 @@ impl Sequencer {
 
     /// Lets `take` have the next slots, at most `most` of them, and moves the position behind them.
     ///
-    /// Entries up to the position's `seq` are passed over: each comes once.
-    pub(crate) fn take(&self, position: &mut Position, most: usize, mut take: impl FnMut(&Slot)) -> Taken {
+    /// Entries up to the position's `seq` are passed over: each comes once. Where `take` breaks off, nothing is left for it.
+    pub(crate) fn take(
+        &self,
+        position: &mut Position,
+        most: usize,
+        mut take: impl FnMut(&Slot) -> ControlFlow<()>,
+    ) -> Taken {
         let order = self.order();
         let Some(head) = order.head else { return Taken::All };
         let slots = position.index.and_then(|index| order.ring.from(index).map(|slots| (index, slots)));
@@ -222,7 +247,10 @@ impl Sequencer {
                 SlotKind::Presence { .. } => continue,
                 SlotKind::Passing { .. } => {}
             }
-            take(slot);
+            if take(slot).is_break() {
+                position.index = Some(index);
+                return Taken::All;
+            }
         }
         position.index = Some(index);
         if index == order.ring.end() { Taken::All } else { Taken::Some }
@@ -286,6 +314,18 @@ impl Sequencer {
 }
 
 impl Order {
+    /// Goes on right before `seq`, the first that the store has behind `after`.
+    fn skip(&mut self, after: u64, seq: u64) {
+        if self.head != Some(after) || seq <= after + 1 {
+            return;
+        }
+        self.head = Some(seq - 1);
+        self.ring.forget();
+        let kept = self.early.split_off(&seq);
+        self.early = kept;
+        self.early_bytes = self.early.values().map(|slot| slot.frame.len()).sum();
+    }
+
     fn keep_early(&mut self, seq: u64, slot: Slot) {
         self.rung = self.rung.max(seq);
         self.early_bytes += slot.frame.len();
@@ -321,7 +361,7 @@ mod tests {
 
     fn offer(sequencer: &Sequencer, seq: u64) -> Offered {
         let id = MessageId::parse("m").unwrap();
-        sequencer.offer(seq, &id, Frame::text(seq.to_string().as_bytes()))
+        sequencer.offer(seq, &id, Effect::Nothing, Frame::text(seq.to_string().as_bytes()))
     }
 
     fn taken(sequencer: &Sequencer, position: &mut Position) -> (Vec<u64>, Taken) {
@@ -330,6 +370,7 @@ mod tests {
             if let SlotKind::Entry { seq, .. } = slot.kind {
                 seqs.push(seq);
             }
+            ControlFlow::Continue(())
         });
         (seqs, taken)
     }

@@ -2,42 +2,31 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::future::{BoxFuture, OptionFuture};
-use mqttchat_protocol::{
-    ClientFrame, Conversation, Entry, ErrorCode, Frame, MessageId, Refusal, ServerFrame,
-};
+use mqttchat_protocol::{ClientFrame, Conversation, ErrorCode, Frame, MessageId, Refusal, ServerFrame};
 use mqttchat_store::StoreError;
 
 use crate::bridge::retry_after;
+use crate::catch_up::Page;
 use crate::command::{Outcome, command, is_quick};
 use crate::cursor::Cursor;
 use crate::handed::Handed;
-use crate::hub::{Hub, now_ms};
+use crate::hub::Hub;
 use crate::limits::Bucket;
 use crate::mail::Handle;
 use crate::options::Rates;
-use crate::page::ANSWER_MAX;
 use crate::patience::{Patience, Strikes, Verdict};
-use crate::ring::SlotKind;
-use crate::sequencer::{Sequencer, Taken};
+use crate::room_mail::RoomNews;
+use crate::sequencer::Sequencer;
 use crate::transport::{Event, Transport};
 
 /// Bytes that are handed to the socket before waiting for it to take them.
-const BATCH_BYTES: usize = 64 << 10;
-
-/// Slots that are taken from a ring at a time.
-const BATCH_SLOTS: usize = 64;
+pub(crate) const BATCH_BYTES: usize = 64 << 10;
 
 /// Messages of one session that may be on their way to the log.
 const SUBMITTED_MAX: usize = 64;
-
-/// Entries that are read at once for a session that fell behind.
-const CATCH_UP_PAGE: u64 = 50;
-
-/// How long the store is left alone after a read has failed.
-const STORE_PAUSE: Duration = Duration::from_millis(500);
 
 /// How often a session may say that its user is typing; what is above that is dropped (docs/protocol.md "typing").
 const TYPING_RATES: Rates = Rates { messages_per_second: 2, burst: 10 };
@@ -45,7 +34,8 @@ const TYPING_RATES: Rates = Rates { messages_per_second: 2, burst: 10 };
 /// How a session ends, for its transport.
 pub(crate) type CloseCode = (u16, &'static str);
 
-type CatchUp = BoxFuture<'static, (u64, Result<Vec<Entry>, StoreError>)>;
+/// A page that is being read for one of the cursors.
+pub(crate) type CatchUp = BoxFuture<'static, (u64, Result<Page, StoreError>)>;
 
 /// A session that is open.
 pub(crate) struct Session {
@@ -54,18 +44,19 @@ pub(crate) struct Session {
     pub(crate) bucket: Arc<Mutex<Bucket>>,
     pub(crate) cursors: Vec<Cursor>,
     pub(crate) handed: Handed,
-    outbox: VecDeque<Frame>,
+    pub(crate) rooms: RoomNews,
+    pub(crate) outbox: VecDeque<Frame>,
     /// A frame that waits for the messages before it to be answered.
     waiting: Option<ClientFrame>,
     /// The command that is being carried out: one at a time, in order.
     running: Option<BoxFuture<'static, Outcome>>,
-    catch_up: Option<CatchUp>,
+    pub(crate) catch_up: Option<CatchUp>,
     /// The conversation that is being joined; what is attached meanwhile waits.
     pub(crate) joining: Option<Conversation>,
     attach_later: Vec<(Arc<Sequencer>, u64)>,
     pub(crate) typing_bucket: Bucket,
     strikes: Strikes,
-    turn: usize,
+    pub(crate) turn: usize,
 }
 
 impl Session {
@@ -77,6 +68,7 @@ impl Session {
             strikes: Strikes::default(),
             cursors: Vec::new(),
             handed: Handed::default(),
+            rooms: RoomNews::default(),
             outbox: VecDeque::new(),
             waiting: None,
             running: None,
@@ -282,145 +274,8 @@ impl Session {
                 self.attach(sequencer, before);
             }
         }
-    }
-
-    /// Hands the socket what waits, up to a batch: answers first, then each conversation in turn. True when nothing is
-    /// left that could be handed over now.
-    fn fill<T: Transport>(&mut self, transport: &mut T) -> bool {
-        self.finish(transport);
-        if !self.outbox.is_empty() {
-            return false;
-        }
-        if self.outbox.capacity() > 64 {
-            self.outbox.shrink_to_fit();
-        }
-        let count = self.cursors.len();
-        for offset in 0..count {
-            let at = (self.turn + offset) % count;
-            if !self.read_ring(at, transport) {
-                // The next round begins with the one that found no room.
-                self.turn = at;
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Takes from the ring of one conversation; false when the batch is full.
-    fn read_ring<T: Transport>(&mut self, at: usize, transport: &mut T) -> bool {
-        let (cursor, handed, me) = (&mut self.cursors[at], &mut self.handed, &self.handle.who.user);
-        if cursor.paused {
-            return true;
-        }
-        let joined = cursor.is_joined();
-        let conversation = cursor.sequencer.conversation.clone();
-        loop {
-            if transport.backlog() >= BATCH_BYTES {
-                return false;
-            }
-            let mut delivered = 0;
-            let taken = cursor.sequencer.take(&mut cursor.position, BATCH_SLOTS, |slot| match &slot.kind {
-                SlotKind::Entry { seq, id } => {
-                    if let Some(id) = id {
-                        handed.note(id, &conversation, *seq);
-                    }
-                    delivered += 1;
-                    transport.feed(slot.frame.clone());
-                }
-                SlotKind::Passing { but } if joined && but.as_ref() != Some(me) => {
-                    transport.feed(slot.frame.clone())
-                }
-                SlotKind::Presence { .. } if joined => transport.feed(slot.frame.clone()),
-                SlotKind::Passing { .. } | SlotKind::Presence { .. } => {}
-            });
-            if delivered > 0 {
-                self.hub.figures.deliveries.increment(delivered);
-            }
-            match taken {
-                Taken::Some => {}
-                Taken::All => {
-                    if let Some(frame) = self.missed_presence(at) {
-                        transport.feed(frame);
-                    }
-                    return true;
-                }
-                Taken::Behind(seq) => {
-                    self.start_catch_up(at, seq, Duration::ZERO);
-                    return true;
-                }
-            }
-        }
-    }
-
-    /// The difference in presence for a reader whom the shared frames don't fit: it joined between two of them, or its
-    /// ring has dropped one.
-    fn missed_presence(&mut self, at: usize) -> Option<Frame> {
-        let cursor = &mut self.cursors[at];
-        if !cursor.is_joined() {
-            return None;
-        }
-        let roster = cursor.sequencer.roster();
-        if cursor.position.presence >= roster.announced() {
-            return None;
-        }
-        let change = roster.between(cursor.position.presence, roster.announced(), now_ms());
-        cursor.position.presence = roster.announced();
-        if change.joined.is_empty() && change.left.is_empty() {
-            return None;
-        }
-        let dest = cursor.sequencer.conversation.dest_for(&self.handle.who.party);
-        Some(ServerFrame::Presence { dest: &dest, data: &change }.to_frame())
-    }
-
-    /// Reads the store for a conversation whose ring no longer has what comes next; one at a time.
-    fn start_catch_up(&mut self, at: usize, seq: u64, pause: Duration) {
-        if self.catch_up.is_some() || !self.outbox.is_empty() {
-            return;
-        }
-        let (hub, cursor) = (self.hub.clone(), self.cursors[at].id());
-        let conversation = self.cursors[at].conversation().clone();
-        // The others have their turn before this one reads again.
-        self.turn = (at + 1) % self.cursors.len();
-        self.catch_up = Some(Box::pin(async move {
-            tokio::time::sleep(pause).await;
-            (cursor, hub.store.entries_after(&conversation, seq, CATCH_UP_PAGE).await)
-        }));
-    }
-
-    fn caught_up(&mut self, cursor: u64, read: Result<Vec<Entry>, StoreError>) {
-        let Some(at) = self.cursors.iter().position(|known| known.id() == cursor) else { return };
-        let entries = match read {
-            Ok(entries) => entries,
-            Err(error) => {
-                tracing::warn!(%error, "a session can't catch up with its conversation; trying again");
-                let seq = self.cursors[at].position.seq;
-                return self.start_catch_up(at, seq, STORE_PAUSE);
-            }
-        };
-        let cursor = &mut self.cursors[at];
-        let private = matches!(cursor.conversation(), Conversation::Pair(..));
-        let (mut delivered, mut bytes) = (0, 0);
-        for entry in entries {
-            if entry.seq != cursor.position.seq + 1 || bytes > ANSWER_MAX {
-                break;
-            }
-            if private {
-                self.handed.note(&entry.id, cursor.conversation(), entry.seq);
-            }
-            cursor.position.seq = entry.seq;
-            let frame = entry.to_frame();
-            bytes += frame.len();
-            delivered += 1;
-            self.outbox.push_back(frame);
-        }
-        cursor.position.index = None;
-        self.hub.figures.deliveries.increment(delivered);
-    }
-
-    /// Whether more waits than the socket has been handed.
-    fn more_waits(&self) -> bool {
-        let lags = |cursor: &Cursor| cursor.sequencer.head().is_some_and(|head| cursor.position.seq < head);
-        !self.outbox.is_empty() || self.cursors.iter().any(lags)
+        self.rooms.arrived(mail.rooms);
+        self.tell_rooms();
     }
 
     /// The cursor of a conversation.
@@ -430,6 +285,9 @@ impl Session {
 
     /// Lets go of a conversation.
     pub(crate) fn drop_cursor(&mut self, conversation: &Conversation) {
+        if let Some(seq) = self.cursor(conversation).map(|cursor| cursor.position.seq) {
+            self.rooms.note(conversation, seq);
+        }
         self.cursors.retain(|cursor| cursor.conversation() != conversation);
         self.turn = 0;
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mqttchat_protocol::{Conversation, Dest, Party, Person, PersonState, Refusal, UserId};
+use mqttchat_protocol::{Conversation, Dest, Party, Person, PersonState, Refusal, RoomId, UserId};
 use mqttchat_store::User;
 use serde_json::{Value, json};
 
@@ -19,14 +19,21 @@ const ROSTER_FIRST: usize = 100;
 /// How many people or conversations one page has at most.
 const PAGE_MAX: u64 = 500;
 
-/// How many people are here, and the first of the roster: those here by id, then those last seen most recently.
+/// How many people are here, and the first of the roster: those here by id, then those last seen most recently, or in a
+/// room its other members.
 pub(crate) async fn first_people(hub: &Hub, sequencer: &Sequencer) -> Result<(usize, Vec<Person>), Refusal> {
     let (online, mut people) = {
         let roster = sequencer.roster();
         (roster.online(), roster.people(ROSTER_FIRST, now_ms()))
     };
-    if people.len() < ROSTER_FIRST && matches!(sequencer.conversation, Conversation::Public) {
-        let recent = hub.store.users_recent(ROSTER_FIRST as u64).await.map_err(store_away)?;
+    if people.len() < ROSTER_FIRST {
+        let most = ROSTER_FIRST as u64;
+        let recent = match &sequencer.conversation {
+            Conversation::Public => hub.store.users_recent(most).await,
+            Conversation::Room(room) => hub.store.members(room, None, most).await,
+            Conversation::Pair(..) => Ok(Vec::new()),
+        };
+        let recent = recent.map_err(store_away)?;
         let roster = sequencer.roster();
         let away = recent.into_iter().filter(|user| !roster.has(&user.id));
         people.extend(away.take(ROSTER_FIRST - people.len()).map(|user| hub.line(user, &roster)));
@@ -58,7 +65,8 @@ impl Hub {
     }
 }
 
-/// A page of everybody who has been in the conversation, by id, whether they are there or not.
+/// A page of the roster by id, whether they are there or not: of everybody, or of a room's members and whoever else is in
+/// it now.
 pub(crate) async fn roster(
     hub: &Arc<Hub>,
     caller: &Caller,
@@ -79,7 +87,10 @@ pub(crate) async fn roster(
             }
             people
         }
-        Conversation::Public | Conversation::Room(_) => {
+        Conversation::Room(room) => {
+            room_roster(hub, &conversation, room, after.as_deref(), limit + 1).await?
+        }
+        Conversation::Public => {
             let users = hub.store.users_page(after.as_deref(), limit + 1).await.map_err(store_away)?;
             let sequencer = hub.sequencer(&conversation).await.map_err(store_away)?;
             let roster = sequencer.roster();
@@ -89,6 +100,27 @@ pub(crate) async fn roster(
     let more = people.len() as u64 > limit;
     people.truncate(limit as usize);
     Ok(Outcome::frame(re.reply(json!({ "roster": people, "more": more }).to_string().as_bytes())))
+}
+
+async fn room_roster(
+    hub: &Arc<Hub>,
+    conversation: &Conversation,
+    room: &RoomId,
+    after: Option<&str>,
+    most: u64,
+) -> Result<Vec<Person>, Refusal> {
+    let sequencer = hub.sequencer(conversation).await.map_err(store_away)?;
+    // A page may begin behind what is no id; then it begins with the first one above it.
+    let after_id = after.and_then(UserId::parse);
+    let members = hub.store.members(room, after_id.as_ref(), most).await.map_err(store_away)?;
+    let roster = sequencer.roster();
+    let mut people: BTreeMap<UserId, Person> =
+        members.into_iter().map(|user| (user.id.clone(), hub.line(user, &roster))).collect();
+    for person in roster.people_after(after, most as usize, now_ms()) {
+        people.entry(person.id.clone()).or_insert(person);
+    }
+    let is_after = |person: &Person| after.is_none_or(|after| person.id.as_str() > after);
+    Ok(people.into_values().filter(is_after).take(most as usize).collect())
 }
 
 /// A page of the user's conversations, by dest.

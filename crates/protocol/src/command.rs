@@ -84,8 +84,13 @@ pub enum Command {
         /// How many at most.
         limit: Option<u64>,
     },
-    /// Asks for the rooms that the user can see.
-    Rooms,
+    /// Asks for a page of the rooms that the user can see.
+    Rooms {
+        /// The room id after which the page begins.
+        after: Option<String>,
+        /// How many at most.
+        limit: Option<u64>,
+    },
     /// Makes the room `dest`, changes it, or changes who belongs to it.
     Room(RoomChange),
     /// A type of the application around the server: see [`ClientFrame::parse_with`].
@@ -260,7 +265,7 @@ fn data_command(kind: &str, data: &Data<'_>) -> Result<Command, Refusal> {
             q: data.string("q")?.ok_or_else(|| bad("data.q is missing"))?,
             limit: data.number("limit")?,
         },
-        "rooms" => Command::Rooms,
+        "rooms" => Command::Rooms { after: data.string("after")?, limit: data.number("limit")? },
         "room.create" => Command::Room(RoomChange::Create {
             title: title(data)?.ok_or_else(|| bad("data.title is missing"))?,
             open: data.boolean("open")?.unwrap_or(false),

@@ -79,7 +79,7 @@ pub struct Ready {
     pub log: String,
     /// What one may do.
     pub limits: Limits,
-    /// Private entries not delivered yet, by conversation.
+    /// Messages of others that the user hasn't read, by conversation: private ones, and rooms they belong to.
     pub unread: std::collections::BTreeMap<String, u64>,
 }
 

@@ -17,6 +17,8 @@ pub enum Topic {
     Typing(Dest),
     /// Acknowledgements for a user.
     Acks(UserId),
+    /// Who has read how far in a room.
+    RoomAcks(RoomId),
     /// Whether a user is there.
     Status(UserId),
     /// Who is on a node.
@@ -62,6 +64,12 @@ impl Topics {
         format!("{}private/{user}/acks", self.prefix)
     }
 
+    /// Where it is published who has read how far in a room.
+    #[must_use]
+    pub fn room_acks(&self, room: &RoomId) -> String {
+        format!("{}rooms/{room}/acks", self.prefix)
+    }
+
     /// Where a user's presence is published.
     #[must_use]
     pub fn status(&self, user: &UserId) -> String {
@@ -86,6 +94,12 @@ impl Topics {
         [format!("{}public/+", self.prefix), format!("{}nodes/+/presence", self.prefix)]
     }
 
+    /// The filter for everything of a room, for the hubs of nodes where somebody reads it.
+    #[must_use]
+    pub fn room_filter(&self, room: &RoomId) -> String {
+        format!("{}rooms/{room}/+", self.prefix)
+    }
+
     /// The filters under which strangers' messages come in. They don't overlap.
     #[must_use]
     pub fn ingest_filters(&self) -> [String; 3] {
@@ -98,6 +112,7 @@ impl Topics {
         let levels: Vec<&str> = topic.strip_prefix(&self.prefix)?.split('/').collect();
         match levels[..] {
             ["public", leaf] => conversation_topic(Dest::Public, leaf),
+            ["rooms", room, "acks"] => RoomId::parse(room).map(Topic::RoomAcks),
             ["rooms", room, leaf] => conversation_topic(Dest::Room(RoomId::parse(room)?), leaf),
             ["private", user, "acks"] => UserId::parse(user).map(Topic::Acks),
             ["private", user, "status"] => UserId::parse(user).map(Topic::Status),
@@ -131,6 +146,9 @@ mod tests {
             assert_eq!(topics.parse(&msgs[0]), Some(Topic::Msgs(Dest::Private((&ann).into()))));
             assert_eq!(topics.parse(&topics.status(&ann)), Some(Topic::Status(ann.clone())));
             assert_eq!(topics.parse(&topics.acks(&bob)), Some(Topic::Acks(bob)));
+            let ops = RoomId::parse("ops").unwrap();
+            assert_eq!(topics.room_filter(&ops).replace('+', "acks"), topics.room_acks(&ops));
+            assert_eq!(topics.parse(&topics.room_acks(&ops)), Some(Topic::RoomAcks(ops)));
             assert_eq!(topics.parse(&topics.typing(&Dest::Public)), Some(Topic::Typing(Dest::Public)));
             assert_eq!(topics.parse(&topics.node_presence("n1")), Some(Topic::NodePresence("n1".into())));
         }

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use mqttchat_bridge::{Bridge, BridgeOptions, Event, MqttOptions, Peer, Transport};
@@ -136,6 +137,51 @@ impl Client {
 
     pub(crate) async fn say(&self, id: &str, dest: &str, text: &str) {
         self.send(json!({"type":"msg","id":id,"dest":dest,"data":{"text":text}})).await;
+    }
+
+    /// Sends a frame under an id of its own and takes its answer: a reply, a 100 or an error.
+    pub(crate) async fn ask(&mut self, kind: &str, dest: &str, data: Value) -> Value {
+        static ASKED: AtomicU32 = AtomicU32::new(0);
+        let id = format!("ask {}", ASKED.fetch_add(1, Ordering::Relaxed));
+        self.ask_as(&id, kind, dest, data).await
+    }
+
+    /// The same under this id.
+    pub(crate) async fn ask_as(&mut self, id: &str, kind: &str, dest: &str, data: Value) -> Value {
+        self.send(json!({"type":kind,"id":id,"dest":dest,"data":data})).await;
+        loop {
+            let frame = self.next().await;
+            if frame["re"] == id {
+                return frame;
+            }
+        }
+    }
+
+    /// The `data` of the reply to a frame.
+    pub(crate) async fn reply(&mut self, kind: &str, dest: &str, data: Value) -> Value {
+        let answer = self.ask(kind, dest, data).await;
+        assert_eq!(answer["type"], "reply", "{answer}");
+        answer["data"].clone()
+    }
+
+    /// The code with which a frame is refused.
+    pub(crate) async fn refused(&mut self, kind: &str, dest: &str, data: Value) -> String {
+        let answer = self.ask(kind, dest, data).await;
+        assert_eq!(answer["type"], "error", "{kind}: {answer}");
+        answer["data"]["code"].as_str().unwrap().to_owned()
+    }
+
+    /// Everything that has come by the time the server has answered a ping: after it, nothing from before is on its way.
+    pub(crate) async fn settled(&mut self) -> &[Value] {
+        self.send(json!({"type":1001,"id":"settled"})).await;
+        self.expect("1002").await;
+        &self.seen
+    }
+
+    /// What came of a conversation's log, in order: `seq` and type.
+    pub(crate) fn log_of(&self, dest: &str) -> Vec<(u64, String)> {
+        let entries = self.seen.iter().filter(|frame| frame["dest"] == dest && frame["from"].is_string());
+        entries.filter_map(|frame| Some((frame["seq"].as_u64()?, kind(frame)))).collect()
     }
 
     /// The next frame, whatever it is.

@@ -1,0 +1,127 @@
+//! A page of the log for a session that fell behind: what of it is for its user.
+
+use mqttchat_protocol::{Conversation, Entry};
+use mqttchat_store::{Access, StoreError};
+
+use crate::caller::Caller;
+use crate::effect::Effect;
+use crate::hub::Hub;
+
+/// Entries that are read at once.
+pub(crate) const PAGE: u64 = 50;
+
+/// What was read.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// What the session is to get, consecutive, oldest first.
+    pub(crate) entries: Vec<Entry>,
+    /// How it goes on behind that.
+    pub(crate) then: Then,
+}
+
+/// How a session goes on with a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// There may be more.
+    On,
+    /// The last of the entries has ended it for this user.
+    Ended,
+    /// It is not theirs to read any more, and no entry says so to them.
+    Lost,
+}
+
+/// Reads what comes after `seq`.
+///
+/// Rights are read behind it: what was taken back before is known by then.
+///
+/// # Errors
+/// When the store can't be read.
+pub(crate) async fn page(
+    hub: &Hub,
+    caller: &Caller,
+    conversation: &Conversation,
+    seq: u64,
+) -> Result<Page, StoreError> {
+    let entries = hub.store.entries_after(conversation, seq, PAGE).await?;
+    let Conversation::Room(room) = conversation else { return Ok(Page { entries, then: Then::On }) };
+    let readable = hub.store.room_access(room, &caller.party).await? != Access::None;
+    Ok(Page::of_room(entries, seq, caller, readable))
+}
+
+impl Page {
+    /// Everything up to the entry that takes a room from this user is theirs, whenever they come to read it.
+    fn of_room(mut entries: Vec<Entry>, seq: u64, caller: &Caller, readable: bool) -> Self {
+        let full = entries.len() as u64 == PAGE;
+        let effect = |entry: &Entry| Effect::of(entry.kind, &entry.data);
+        if let Some(first) = entries.first()
+            && first.seq != seq + 1
+        {
+            // What was there is gone with the room; another may have its id now.
+            let deleted = effect(first).deletes_room();
+            entries.truncate(usize::from(deleted));
+            return Self { entries, then: if deleted { Then::Ended } else { Then::Lost } };
+        }
+        if let Some(at) = entries.iter().position(|entry| effect(entry).ends_for(&caller.user)) {
+            entries.truncate(at + 1);
+            return Self { entries, then: Then::Ended };
+        }
+        if !readable && !full {
+            return Self { entries: Vec::new(), then: Then::Lost };
+        }
+        Self { entries, then: Then::On }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mqttchat_protocol::{EntryKind, MessageId, Party, RoomId, UserId};
+
+    fn entry(seq: u64, kind: EntryKind, data: &str) -> Entry {
+        Entry {
+            conversation: Conversation::Room(RoomId::parse("ops").unwrap()),
+            seq,
+            time: 0,
+            kind,
+            id: MessageId::parse("m").unwrap(),
+            from: Party::parse("ann").unwrap(),
+            name: "Ann".into(),
+            data: data.into(),
+            marks: None,
+            position: seq,
+        }
+    }
+
+    fn page(entries: Vec<Entry>, readable: bool) -> (Vec<u64>, Then) {
+        let bob = Caller::new(UserId::parse("bob").unwrap(), "Bob".into());
+        let page = Page::of_room(entries, 4, &bob, readable);
+        (page.entries.iter().map(|entry| entry.seq).collect(), page.then)
+    }
+
+    const REMOVED: &str = r#"{"change":"remove","user":"bob","room":{"open":false,"members":["ann"]}}"#;
+    const DELETED: &str = r#"{"change":"delete","room":{"open":false,"members":["ann","bob"]}}"#;
+
+    #[test]
+    fn up_to_the_entry_that_ends_it() {
+        let msg = |seq| entry(seq, EntryKind::Msg, "{}");
+        assert_eq!(page(vec![msg(5), msg(6)], true), (vec![5, 6], Then::On));
+        let removed = vec![msg(5), entry(6, EntryKind::Room, REMOVED), msg(7)];
+        assert_eq!(page(removed.clone(), false), (vec![5, 6], Then::Ended));
+        assert_eq!(page(removed, true), (vec![5, 6], Then::Ended), "also when they belong to it again");
+    }
+
+    #[test]
+    fn a_room_that_is_gone() {
+        assert_eq!(page(vec![entry(9, EntryKind::Room, DELETED)], false), (vec![9], Then::Ended));
+        assert_eq!(page(vec![entry(10, EntryKind::Msg, "{}")], true), (vec![], Then::Lost));
+        assert_eq!(page(vec![], false), (vec![], Then::Lost));
+    }
+
+    #[test]
+    fn without_rights_only_what_leads_to_their_end() {
+        let msg = |seq| entry(seq, EntryKind::Msg, "{}");
+        assert_eq!(page(vec![msg(5)], false), (vec![], Then::Lost));
+        let full: Vec<Entry> = (5..5 + PAGE).map(msg).collect();
+        assert_eq!(page(full, false).1, Then::On);
+    }
+}

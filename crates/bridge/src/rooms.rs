@@ -1,0 +1,115 @@
+//! Rooms: made, changed, listed, and told of.
+
+use std::sync::Arc;
+
+use mqttchat_protocol::{
+    Conversation, Entry, EntryKind, ErrorCode, Frame, Refusal, RoomId, ServerFrame, UserId,
+};
+use mqttchat_store::StoreError;
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use crate::caller::Caller;
+use crate::command::{Outcome, Re, store_away};
+use crate::effect::Membership;
+use crate::hub::Hub;
+use crate::mail::RoomMail;
+use crate::page::ANSWER_MAX;
+
+/// How many rooms one page has at most.
+const PAGE_MAX: u64 = 500;
+
+/// The answer to a change: the room behind it, or as it was when it was deleted.
+pub(crate) fn answer(entry: &Entry) -> Frame {
+    #[derive(Deserialize)]
+    struct Data<'a> {
+        #[serde(borrow)]
+        room: &'a RawValue,
+    }
+    let data = serde_json::from_str::<Data<'_>>(&entry.data).map_or("{}", |data| data.room.get());
+    let dest = entry.dest();
+    ServerFrame::Reply { re: Some(&entry.id), dest: Some(&dest), data: data.as_bytes() }.to_frame()
+}
+
+/// A page of the rooms that the caller can see, by id: the open ones, and those that they belong to.
+pub(crate) async fn rooms(
+    hub: &Arc<Hub>,
+    caller: &Caller,
+    re: &Re,
+    after: Option<String>,
+    limit: Option<u64>,
+) -> Result<Outcome, Refusal> {
+    let after = after.map(|after| {
+        RoomId::parse(&after)
+            .ok_or_else(|| Refusal::new(ErrorCode::BadFrame, "data.after must be the id of a room"))
+    });
+    let limit = limit.unwrap_or(PAGE_MAX).min(PAGE_MAX);
+    let found = hub.store.rooms(&caller.user, after.transpose()?.as_ref(), limit + 1).await;
+    let found = found.map_err(store_away)?;
+    let (mut lines, mut bytes) = (Vec::new(), 0);
+    for room in found.iter().take(limit as usize) {
+        let line = json!(room).to_string();
+        bytes += line.len();
+        if bytes > ANSWER_MAX && !lines.is_empty() {
+            break;
+        }
+        lines.push(line);
+    }
+    let more = lines.len() < found.len();
+    let data = format!(r#"{{"rooms":[{}],"more":{more}}}"#, lines.join(","));
+    Ok(Outcome::frame(re.reply(data.as_bytes())))
+}
+
+impl Hub {
+    /// Tells those whom a change of a room concerns, on every node: sessions that read the room get it as its entry,
+    /// the others by themselves.
+    pub(crate) fn tell_members(&self, entry: &Entry, membership: &Membership, frame: &Frame, bell: bool) {
+        for user in membership.concerned() {
+            self.mail_room(user, &entry.conversation, entry.seq, frame);
+            if self.is_cluster() && self.peers.has(user) {
+                let topic = self.topics.acks(user);
+                let payload = if bell {
+                    self.seal_passing(self.bell(entry).to_string().as_bytes(), &topic)
+                } else {
+                    self.seal_passing(frame.as_json(), &topic)
+                };
+                self.link.publish_state(topic, payload, false);
+            }
+        }
+    }
+
+    /// Leaves a change of a room for the sessions of somebody whom it concerns.
+    pub(crate) fn mail_room(&self, user: &UserId, conversation: &Conversation, seq: u64, frame: &Frame) {
+        for session in self.people.sessions_of(user) {
+            session.send_room(RoomMail { conversation: conversation.clone(), seq, frame: frame.clone() });
+        }
+    }
+
+    /// Another node has rung for a change of a room that concerns `user`: what it is, the log says.
+    pub(crate) fn rung_room(self: &Arc<Self>, user: UserId, conversation: Conversation, seq: u64) {
+        if self.people.sessions_of(&user).is_empty() {
+            return;
+        }
+        let hub = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = hub.read_room(&user, &conversation, seq).await {
+                tracing::warn!(%error, "somebody can't be told of a change of a room; the list of rooms has it");
+            }
+        });
+    }
+
+    async fn read_room(
+        &self,
+        user: &UserId,
+        conversation: &Conversation,
+        seq: u64,
+    ) -> Result<(), StoreError> {
+        let entries = self.store.entries_after(conversation, seq.saturating_sub(1), 1).await?;
+        if let Some(entry) = entries.first().filter(|entry| entry.seq == seq && entry.kind == EntryKind::Room)
+        {
+            self.mail_room(user, conversation, seq, &entry.to_frame());
+        }
+        Ok(())
+    }
+}
