@@ -30,8 +30,12 @@ async fn where_strangers_read_along_a_closed_room_only_rings() -> Result<()> {
     change(&mut ann, "room.update", json!({"open": true})).await?;
     ann.say(OPS, "open again").await?;
     outsider.expect_text("open again").await?;
-    let all: Vec<_> = outsider.deliveries().iter().map(|one| String::from_utf8_lossy(&one.payload).into_owned()).collect();
-    assert!(!all.iter().any(|text| text.contains("among ourselves") || text.contains("Closed now")), "{all:?}");
+    let all: Vec<_> =
+        outsider.deliveries().iter().map(|one| String::from_utf8_lossy(&one.payload).into_owned()).collect();
+    assert!(
+        !all.iter().any(|text| text.contains("among ourselves") || text.contains("Closed now")),
+        "{all:?}"
+    );
     Ok(())
 }
 
@@ -45,7 +49,10 @@ async fn strangers_write_into_open_rooms_only() -> Result<()> {
     ann.join(OPS).await?;
     publish(&broker, "rooms/ops/msgs", "the door is open").await?;
     let seen = ann.expect_text("the door is open").await?;
-    assert_eq!((&seen["from"], &seen["dest"], &seen["via"]), (&json!("mqtt:guest"), &json!(OPS), &json!("mqtt")));
+    assert_eq!(
+        (&seen["from"], &seen["dest"], &seen["via"]),
+        (&json!("mqtt:guest"), &json!(OPS), &json!("mqtt"))
+    );
     change(&mut ann, "room.update", json!({"open": false})).await?;
     for topic in ["rooms/ops/msgs", "rooms/nowhere/msgs"] {
         publish(&broker, topic, "let me in").await?;

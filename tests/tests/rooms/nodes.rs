@@ -53,7 +53,9 @@ async fn people_talk_and_see_each_other_across_nodes() -> Result<()> {
     let nodes = Nodes::start().await?;
     let (mut ann, mut bob) = nodes.members().await?;
     ann.expect_where("Bob's coming", |frame| {
-        frame["type"] == "presence" && frame["dest"] == OPS && frame["data"].to_string().contains(r#""id":"bob""#)
+        frame["type"] == "presence"
+            && frame["dest"] == OPS
+            && frame["data"].to_string().contains(r#""id":"bob""#)
     })
     .await?;
     for round in 0..20 {
@@ -65,7 +67,11 @@ async fn people_talk_and_see_each_other_across_nodes() -> Result<()> {
         user.expect_text("that was all").await?;
     }
     let texts = |user: &User| -> Vec<Value> {
-        log_of(user, OPS).into_iter().filter(|(seq, _)| *seq > 1).map(|(_, entry)| entry["data"].clone()).collect()
+        log_of(user, OPS)
+            .into_iter()
+            .filter(|(seq, _)| *seq > 1)
+            .map(|(_, entry)| entry["data"].clone())
+            .collect()
     };
     assert_eq!(texts(&ann), texts(&bob), "everybody sees the same order");
     assert!(is_gapless(&numbers(&ann, OPS)) && numbers(&ann, OPS).last() == Some(&last.seq));

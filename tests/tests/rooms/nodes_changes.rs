@@ -27,7 +27,10 @@ async fn edits_and_reactions_are_seen_live_and_by_who_comes_later() -> Result<()
     assert_eq!(ann.expect("react").await?["data"]["emoji"], "👍");
     for user in [&mut late, &mut nodes.one.user("Later").await?] {
         let message = newest_msg(&user.join("public").await?, said.seq);
-        assert_eq!((&message["data"]["text"], &message["reactions"]), (&json!("hello"), &json!({"👍": ["bob"]})));
+        assert_eq!(
+            (&message["data"]["text"], &message["reactions"]),
+            (&json!("hello"), &json!({"👍": ["bob"]}))
+        );
         assert!(message["edited"].is_u64(), "{message}");
     }
     Ok(())

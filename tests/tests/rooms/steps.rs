@@ -29,7 +29,8 @@ pub(crate) async fn amend(user: &mut User, kind: &str, dest: &str, data: Value) 
 pub(crate) async fn refused(user: &mut User, kind: &str, data: Value) -> Result<String> {
     let id = uuid::Uuid::new_v4().to_string();
     user.send(&json!({"type": kind, "id": id, "dest": OPS, "data": data})).await?;
-    let answer = user.expect_where(&format!("the answer to {kind}"), |frame| frame["re"] == id.as_str()).await?;
+    let answer =
+        user.expect_where(&format!("the answer to {kind}"), |frame| frame["re"] == id.as_str()).await?;
     ensure!(answer["type"] == "error", "{kind} was answered with {answer}");
     Ok(answer["data"]["code"].as_str().context("an error without a code")?.to_owned())
 }
