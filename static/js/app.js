@@ -11,7 +11,13 @@ import { Store } from "./store.js";
 import { ComposerView } from "./view/composer.js";
 import { ConnectionView } from "./view/connection.js";
 import { ConversationsView } from "./view/conversations.js";
+import { MessageMenu } from "./view/menu.js";
+import { NoticeView } from "./view/notice.js";
+import { RoomView } from "./view/room.js";
+import { RoomBar } from "./view/room-bar.js";
+import { RoomsView } from "./view/rooms.js";
 import { RosterView } from "./view/roster.js";
+import { SearchView } from "./view/search.js";
 import { Shell } from "./view/shell.js";
 import { TimelineView } from "./view/timeline.js";
 import { TypingView } from "./view/typing.js";
@@ -42,20 +48,35 @@ const welcome = new Welcome((chosen) => {
   connection.start();
 });
 const shell = new Shell(store, { leave, drawer: attend });
+const menu = new MessageMenu(store, {
+  react: (dest, message, emoji, on) => chat.react(dest, message, emoji, on),
+  edit: (_dest, message) => composer.edit(message),
+  delete: (dest, message) => chat.delete(dest, message),
+});
 const timeline = new TimelineView(store, outbox, {
   older: (conversation) => chat.history.older(conversation),
+  newer: (conversation) => chat.history.newer(conversation),
   retry: (id) => chat.retry(id),
   discard: (id) => chat.discard(id),
+  menu: ({ entry }, beside) => menu.open(store.active, entry, beside),
+  react: ({ entry }, emoji) => menu.toggle(store.active, entry, emoji),
   moved: attend,
 });
 const composer = new ComposerView(store, ofThisTab, {
   say: (dest, text) => chat.say(dest, text),
+  change: (dest, message, text) => chat.edit(dest, message, text),
+  last: () => timeline.lastOwn?.entry ?? null,
   key: (dest) => chat.ownTyping.key(dest),
   stop: () => chat.ownTyping.stop(),
   sent: () => timeline.toEnd(),
 });
 new ConversationsView(store, outbox, open);
 new RosterView(store, { open, more: (conversation) => chat.moreRoster(conversation) });
+new RoomsView(store, chat.rooms, open);
+new RoomView(store, chat.rooms);
+new RoomBar(store, chat.rooms);
+const search = new SearchView(store, chat.search, { goTo: (dest, seq) => void goTo(dest, seq), reveal: () => shell.reveal() });
+new NoticeView(store);
 new TypingView(store);
 new ConnectionView(connection);
 
@@ -75,6 +96,7 @@ connection.addEventListener("status", () => {
   if (!shell.visible && phase === "waiting") welcome.waiting(`${reason} Trying again…`);
   if (!shell.visible && phase === "stopped") welcome.show(name, `${reason} Please reload the page.`);
 });
+store.addEventListener("active", () => ofThisTab.write("active", store.active));
 document.addEventListener("visibilitychange", () => {
   attend();
   if (document.visibilityState === "visible") connection.probe();
@@ -99,7 +121,7 @@ function begin() {
   store.me = user;
   outbox.open(user.id);
   const active = ofThisTab.read("active");
-  if (typeof active === "string") chat.open(active);
+  if (typeof active === "string") void chat.open(active);
   enter();
   connection.start();
 }
@@ -125,16 +147,23 @@ function leave() {
   identity.leave();
   ofThisTab.remove("active");
   composer.forget();
+  search.forget();
   shell.hide();
   welcome.show(identity.lastName);
 }
 
 /** @param {string} dest */
 function open(dest) {
-  chat.open(dest);
-  ofThisTab.write("active", dest);
+  void chat.open(dest);
   shell.closeDrawer();
   composer.focus();
+}
+
+/** To a message, wherever it is. @param {string} dest @param {number} seq */
+async function goTo(dest, seq) {
+  shell.closeDrawer();
+  if (await chat.openAt(dest, seq)) timeline.toEntry(seq);
+  else store.tell("That message is not there any more.");
 }
 
 /** Whether somebody looks at the newest message now. */

@@ -8,20 +8,25 @@ import { History } from "./history.js";
 import { Incoming } from "./incoming.js";
 import { Receipts } from "./receipts.js";
 import { Requests } from "./requests.js";
+import { Rooms } from "./rooms.js";
+import { Search } from "./search.js";
 import { Sender } from "./sender.js";
 import { OwnTyping } from "./typing.js";
 
 /**
  * @typedef {import("./conversation.js").Conversation} Conversation
+ * @typedef {import("./protocol.js").Entry} Entry
  * @typedef {import("./protocol.js").Frame} Frame
  */
 
-/** Messages to begin with. */
+/** Messages to begin with; fewer in what nobody has opened yet. */
 const FIRST_PAGE = 50;
+const GLANCE = 20;
 const ROSTER_PAGE = 200;
 const CONVERSATION_PAGES = 5;
 /** After this long with a server that was away, who comes is new. */
 const RETURNING_MS = 30_000;
+
 export class Chat {
   /**
    * @param {object} parts
@@ -45,8 +50,11 @@ export class Chat {
       if (store.conversations.get(dest)?.joined) send(protocol.typing(dest, typing));
     }, clock);
     const { requests, sender, receipts, history } = this;
+    this.rooms = new Rooms({ store, outbox, requests, join: (conversation) => void this.#join(conversation, conversation.log.last > 0 ? 0 : GLANCE) });
+    this.search = new Search(store, requests);
+    const { rooms } = this;
     /** @type {Incoming} */
-    this.incoming = new Incoming({ store, outbox, requests, sender, receipts, history, clock, rejoin: (conversation) => void this.#join(conversation, 0) });
+    this.incoming = new Incoming({ store, outbox, requests, sender, receipts, history, rooms, clock, rejoin: (conversation) => void this.#join(conversation, 0) });
     connection.addEventListener("ready", (event) => this.#ready(/** @type {CustomEvent} */ (event).detail));
     connection.addEventListener("frame", (event) => this.incoming.frame(/** @type {CustomEvent} */ (event).detail));
     connection.addEventListener("status", () => {
@@ -70,6 +78,22 @@ export class Chat {
     this.sender.pump();
   }
 
+  /** @param {string} dest @param {Entry} message @param {string} text */
+  edit(dest, message, text) {
+    this.ownTyping.stop();
+    this.#change(dest, "edit", { ...targetOf(message), text: protocol.wellFormed(text) });
+  }
+
+  /** @param {string} dest @param {Entry} message */
+  delete(dest, message) {
+    this.#change(dest, "delete", targetOf(message));
+  }
+
+  /** @param {string} dest @param {Entry} message @param {string} emoji @param {boolean} on */
+  react(dest, message, emoji, on) {
+    this.#change(dest, "react", { ...targetOf(message), emoji, on });
+  }
+
   /** @param {string} id */
   retry(id) {
     this.sender.retry(id);
@@ -77,17 +101,36 @@ export class Chat {
 
   /** @param {string} id */
   discard(id) {
-    this.outbox.settle(id);
+    this.outbox.discard(id);
     this.sender.pump();
   }
 
   /** Brings a conversation to the screen. @param {string} dest */
-  open(dest) {
+  async open(dest) {
     this.ownTyping.stop();
     const before = this.store.current;
-    if (before.unread === 0) before.unreadFrom = null;
+    if (before.dest !== dest && before.unread === 0) before.unreadFrom = null;
     this.store.activate(dest);
-    void this.#join(this.store.conversation(dest), FIRST_PAGE);
+    await this.#join(this.store.conversation(dest), FIRST_PAGE);
+  }
+
+  /**
+   * Brings an entry to the screen, as far back as it may be.
+   * @param {string} dest @param {number} seq
+   * @returns {Promise<boolean>} Whether it is there.
+   */
+  async openAt(dest, seq) {
+    await this.open(dest);
+    const conversation = this.store.conversation(dest);
+    const there = await this.history.around(conversation, seq).catch(() => false);
+    this.store.changed("log", dest);
+    return there && this.store.active === dest;
+  }
+
+  /** @param {string} dest @param {string} type @param {any} data */
+  #change(dest, type, data) {
+    this.outbox.add(dest, data, this.clock.now(), type);
+    this.sender.pump();
   }
 
   /** The newest message of the active conversation is being looked at. */
@@ -148,7 +191,8 @@ export class Chat {
     const open = [...store.conversations.values()].filter((one) => one.isPublic || one.dest === store.active || one.wanted);
     await Promise.all(open.map((one) => this.#join(one, one.log.last > 0 ? 0 : FIRST_PAGE)));
     this.incoming.catchingUp = false;
-    await this.#listConversations();
+    // A server without rooms leaves the list as it is.
+    await Promise.allSettled([this.#listConversations(), this.rooms.list()]);
   }
 
   /** @param {Conversation} conversation @param {number} count  Messages to begin with. */
@@ -160,6 +204,7 @@ export class Chat {
       const data = await this.requests.ask((id) => protocol.join(id, dest, Math.min(count, this.store.limits.history)));
       conversation.joined = true;
       conversation.problem = null;
+      conversation.gone = false;
       log.head = Math.max(log.head, data.head ?? 0);
       if (log.head === 0) log.atStart = true;
       const { newer } = log.merge(data.messages ?? []);
@@ -172,7 +217,7 @@ export class Chat {
       conversation.wereHereUntil = this.clock.now() + RETURNING_MS;
     } catch (error) {
       const { code, message } = /** @type {import("./requests.js").RequestError} */ (error);
-      if (code !== "disconnected" && code !== "timeout") conversation.problem = message || "This conversation cannot be opened.";
+      if (code !== "disconnected" && code !== "timeout") conversation.close(conversation.problem ?? (message || "This conversation cannot be opened."));
       this.store.changed("log", dest);
     }
     conversation.joining = false;
@@ -185,7 +230,7 @@ export class Chat {
     let left = unread;
     for (let seq = log.last; seq > 0 && seq >= log.first && left > 0; seq -= 1) {
       const entry = log.at(seq);
-      if (entry?.type !== "msg" || entry.from === this.store.me?.id) continue;
+      if (entry?.type !== "msg" || entry.deleted === true || entry.from === this.store.me?.id) continue;
       conversation.unreadFrom = seq;
       left -= 1;
     }
@@ -213,12 +258,6 @@ export class Chat {
     const conversation = this.store.conversation(summary.dest);
     if (typeof summary.title === "string" && summary.title !== "") conversation.title = summary.title;
     if (typeof summary.last === "object") conversation.lastListed = summary.last;
-    const behind = Number.isInteger(summary.read) ? summary.head - summary.read : 0;
-    const theirs = summary.last?.from !== this.store.me?.id && summary.dest !== this.store.active;
-    if (behind > conversation.unread && theirs && conversation.with !== null) {
-      conversation.unread = behind;
-      this.store.changed("unread", summary.dest);
-    }
     this.store.changed("conversations", summary.dest);
   }
 
@@ -233,3 +272,6 @@ export class Chat {
     this.sender.disconnected();
   }
 }
+
+/** Which message a change is about. @param {Entry} message */
+const targetOf = ({ id, from }) => ({ target: id, author: from });

@@ -6,10 +6,12 @@ import { Log } from "./log.js";
 import { Notes } from "./notes.js";
 import { Roster } from "./roster.js";
 import { OthersTyping } from "./typing.js";
-import { PUBLIC, partnerOf } from "./protocol.js";
+import { PUBLIC, partnerOf, roomOf } from "./protocol.js";
 
 export class Conversation {
   log = new Log();
+  /** A part of the log far above `log` that somebody is looking at, until the two meet. @type {Log | null} */
+  past = null;
   notes = new Notes();
   roster = new Roster();
   /** @type {OthersTyping} */
@@ -24,6 +26,8 @@ export class Conversation {
   lastListed = null;
   /** Why it cannot be read, as a sentence. @type {string | null} */
   problem = null;
+  /** Whether that is because the room was deleted. */
+  gone = false;
   /** A page of older entries is on its way; the last attempt failed. */
   loading = false;
   loadingFailed = false;
@@ -63,6 +67,16 @@ export class Conversation {
     return partnerOf(this.dest);
   }
 
+  /** The id of the room, or null. */
+  get room() {
+    return roomOf(this.dest);
+  }
+
+  /** The part of the log that is on the screen. */
+  get shown() {
+    return this.past ?? this.log;
+  }
+
   /** Whether the other end is a device that cannot be written to. */
   get oneWay() {
     return this.with?.startsWith("mqtt:") ?? false;
@@ -73,9 +87,27 @@ export class Conversation {
     return this.log.at(this.log.last)?.time ?? this.lastListed?.time ?? 0;
   }
 
+  /** What was looked at far above goes back into one log, if the two have met. */
+  meet() {
+    const { past, log } = this;
+    if (past === null || past.last < log.first - 1) return;
+    this.past = null;
+    log.merge(past.run());
+    if (past.atStart) log.atStart = true;
+  }
+
+  /** It cannot be read any more. @param {string} reason  A sentence. */
+  close(reason) {
+    this.problem = reason;
+    this.joined = this.wanted = false;
+    this.unread = 0;
+    this.typing.clear();
+  }
+
   /** The log is another one: nothing that was here counts. */
   reset() {
     this.log.reset();
+    this.past = null;
     this.notes.clear();
     this.unread = this.delivered = this.read = this.confirmed = this.readSent = 0;
     this.unreadFrom = null;

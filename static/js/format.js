@@ -81,6 +81,46 @@ export function presenceLine({ joined, left, passed }) {
   return parts.join(" · ");
 }
 
+/**
+ * What somebody did to a room.
+ * @param {any} data  Of the entry.
+ * @param {string} who
+ * @param {{ id: string, name: string }} whom  Whom it is about, where it is about somebody.
+ * @param {string} from  The id of who did it.
+ */
+export function roomLine(data, who, whom, from) {
+  switch (data?.change) {
+    case "create":
+      return `${who} created the room “${data.title}”`;
+    case "update": {
+      const parts = [];
+      if (typeof data.title === "string") parts.push(`renamed the room to “${data.title}”`);
+      if (typeof data.open === "boolean") parts.push(data.open ? "opened the room to everybody" : "closed the room to all but its members");
+      return `${who} ${parts.join(" and ")}`;
+    }
+    case "add":
+      return whom.id === from ? `${who} joined the room` : `${who} added ${whom.name}`;
+    case "remove":
+      return whom.id === from ? `${who} left the room` : `${who} removed ${whom.name}`;
+    case "delete":
+      return `${who} deleted the room`;
+    default:
+      return `${who} changed the room`;
+  }
+}
+
+/** When a message was changed: the time alone where that was on its own day. @param {number} edited @param {number} time */
+export const editedTime = (edited, time) => (dayOf(edited) === dayOf(time) ? clockTime(edited) : `${SHORT_DAY.format(edited)}, ${clockTime(edited)}`);
+
+/** @param {number} count @param {string} one @param {string} [many] */
+export const counted = (count, one, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
+
+/** @param {string} text */
+export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** A reason of the server, which begins small and has no full stop, as a sentence of its own. @param {string} reason */
+export const sentence = (reason) => (/[\p{L}\p{N})”"]$/u.test(reason) ? `${capital(reason)}.` : capital(reason));
+
 /** One or two letters for a picture. @param {string} name */
 export function initials(name) {
   const words = name.replace(/[^\p{L}\p{N}\s]/gu, " ").trim().split(/\s+/u).filter(Boolean);

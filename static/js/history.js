@@ -1,8 +1,9 @@
 /**
- * Brings entries that the page does not hold: older ones when somebody scrolls up,
- * and whatever is missing between what it holds and what it knows to exist.
+ * Brings entries that the page does not hold: older ones when somebody scrolls up, those around a message
+ * that was searched for, and whatever is missing between what it holds and what it knows to exist.
  */
 
+import { Log } from "./log.js";
 import { history } from "./protocol.js";
 
 /** Entries in a page of older ones. */
@@ -31,20 +32,71 @@ export class History {
     this.arrived = arrived;
   }
 
-  /** Loads the page before the oldest entry that is here. @param {Conversation} conversation */
+  /** Loads the page before the oldest entry that is shown. @param {Conversation} conversation */
   async older(conversation) {
-    const { log, dest } = conversation;
+    const log = conversation.shown;
     if (conversation.loading || log.atStart || log.size === 0) return;
     const before = log.first;
+    await this.#page(conversation, { before }, (data) => {
+      if (log.first !== before) return;
+      log.merge(data.messages ?? []);
+      if (data.more === false && log.first <= before) log.atStart = true;
+    });
+  }
+
+  /** Loads the page after the newest entry that is shown of the past. @param {Conversation} conversation */
+  async newer(conversation) {
+    const { past } = conversation;
+    if (conversation.loading || past === null) return;
+    const after = past.last;
+    await this.#page(conversation, { after }, (data) => {
+      if (conversation.past !== past || past.last !== after) return;
+      past.merge(data.messages ?? []);
+      conversation.meet();
+      // Nothing came, though there is more: the log has been cut meanwhile. The newest is what there is.
+      if (conversation.past === past && past.last === after) conversation.past = null;
+    });
+  }
+
+  /**
+   * Shows the part of the log around an entry that may be far above what is here.
+   * @param {Conversation} conversation @param {number} seq
+   * @returns {Promise<boolean>} Whether the entry is there now.
+   */
+  async around(conversation, seq) {
+    if (conversation.log.at(seq) !== undefined) {
+      conversation.past = null;
+      return true;
+    }
+    if (conversation.past?.at(seq) !== undefined) return true;
+    const { dest, log } = conversation;
+    const limit = Math.min(PAGE, this.store.limits.history);
+    const [before, after] = await Promise.all([
+      this.requests.ask((id) => history(id, dest, { before: seq + 1 }, limit)),
+      this.requests.ask((id) => history(id, dest, { after: seq }, limit)),
+    ]);
+    const past = new Log();
+    past.merge(before.messages ?? []);
+    if (past.last !== seq) return false;
+    past.merge(after.messages ?? []);
+    if (before.more === false) past.atStart = true;
+    conversation.past = past;
+    if (log.size > 0) conversation.meet();
+    return true;
+  }
+
+  /**
+   * @param {Conversation} conversation
+   * @param {{ before: number } | { after: number }} bound
+   * @param {(data: any) => void} take
+   */
+  async #page(conversation, bound, take) {
+    const { dest } = conversation;
     conversation.loading = true;
     conversation.loadingFailed = false;
     this.store.changed("log", dest);
     try {
-      const data = await this.requests.ask((id) => history(id, dest, { before }, Math.min(PAGE, this.store.limits.history)));
-      if (log.first === before) {
-        log.merge(data.messages ?? []);
-        if (data.more === false && log.first <= before) log.atStart = true;
-      }
+      take(await this.requests.ask((id) => history(id, dest, bound, Math.min(PAGE, this.store.limits.history))));
     } catch {
       conversation.loadingFailed = true;
     }

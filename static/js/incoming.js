@@ -25,16 +25,18 @@ export class Incoming {
    * @param {import("./sender.js").Sender} parts.sender
    * @param {import("./receipts.js").Receipts} parts.receipts
    * @param {import("./history.js").History} parts.history
+   * @param {import("./rooms.js").Rooms} parts.rooms
    * @param {import("./clock.js").Clock} parts.clock
    * @param {(conversation: Conversation) => void} parts.rejoin
    */
-  constructor({ store, outbox, requests, sender, receipts, history, clock, rejoin }) {
+  constructor({ store, outbox, requests, sender, receipts, history, rooms, clock, rejoin }) {
     this.store = store;
     this.outbox = outbox;
     this.requests = requests;
     this.sender = sender;
     this.receipts = receipts;
     this.history = history;
+    this.rooms = rooms;
     this.clock = clock;
     this.rejoin = rejoin;
   }
@@ -78,15 +80,22 @@ export class Incoming {
       this.rejoin(conversation);
     }
     if (frame.data?.code === "forbidden" || frame.data?.code === "not_found") {
-      conversation.problem = frame.data.reason || "This conversation cannot be read any more.";
-      conversation.joined = conversation.wanted = false;
+      conversation.close(conversation.problem ?? this.#lostReason(conversation, frame.data));
       this.store.changed("log", conversation.dest);
     }
+  }
+
+  /** @param {Conversation} conversation @param {{ code: string, reason?: string }} error */
+  #lostReason({ room, log }, { code, reason }) {
+    if (code === "not_found" && room !== null && log.size > 0) return "You do not belong to this room any more, or it was deleted.";
+    return reason || "This conversation cannot be read any more.";
   }
 
   /** @param {string} dest @param {Entry} entry */
   #entry(dest, entry) {
     const conversation = this.store.conversation(dest);
+    // News of a room that was closed to this user: what was said meanwhile is not waited for.
+    if (entry.type === "room" && conversation.problem !== null) conversation.log.gap(entry.seq);
     this.filed(conversation, conversation.log.add(entry));
   }
 
@@ -112,8 +121,11 @@ export class Incoming {
       }
       conversation.typing.set(entry.from, entry.name, false);
       if (entry.from === conversation.with && typeof entry.name === "string") conversation.title = entry.name;
-      if (news && entry.type === "msg" && entry.from !== me) this.#count(conversation, entry);
+      if (news && entry.type === "msg" && entry.from !== me && entry.deleted !== true) this.#count(conversation, entry);
+      if (news && entry.type === "delete") this.#takenBack(conversation, entry);
+      conversation.past?.changeBy(entry);
     }
+    if (conversation.room !== null) this.rooms.arrived(conversation, entries, news);
     if (conversation.log.size > 0) this.outbox.settleUpTo(conversation.dest, conversation.log.last);
     if (entries.length > 0) this.receipts.arrived(conversation);
     if (store.watched(conversation.dest)) this.seen(conversation);
@@ -138,6 +150,17 @@ export class Incoming {
     if (this.catchingUp && conversation.unread > 0) return;
     if (conversation.unread === 0) conversation.unreadFrom = entry.seq;
     conversation.unread += 1;
+    store.changed("unread", conversation.dest);
+  }
+
+  /** What was deleted before it was read is not new any more. @param {Conversation} conversation @param {Entry} deletion */
+  #takenBack(conversation, { data }) {
+    const { store } = this;
+    const target = conversation.log.at(data?.seq);
+    const counted = conversation.unread > 0 && conversation.unreadFrom !== null && data?.seq >= conversation.unreadFrom;
+    // After 1000 the server's count has left it out already.
+    if (!counted || this.catchingUp || target?.type !== "msg" || target.from === store.me?.id) return;
+    conversation.unread -= 1;
     store.changed("unread", conversation.dest);
   }
 
@@ -173,7 +196,8 @@ export class Incoming {
     if (this.clock.now() > conversation.wereHereUntil) conversation.wereHere.clear();
     const came = joined.filter((person) => others(person) && !conversation.wereHere.delete(person.id));
     const went = left.filter(others);
-    if (came.length > 0 || went.length > 0) {
+    // A page listens to all rooms of its user: that somebody's page is open is no news in each of them.
+    if (conversation.room === null && (came.length > 0 || went.length > 0)) {
       conversation.notes.add(conversation.log.last, this.clock.now(), came, went);
       this.store.changed("log", dest);
     }
@@ -194,10 +218,28 @@ export class Incoming {
 
   /** @param {string} dest @param {unknown} by @param {"delivered" | "read"} what @param {unknown} seq */
   #progress(dest, by, what, seq) {
-    if (by === this.store.me?.id || typeof seq !== "number") return;
+    if (typeof seq !== "number") return;
     const conversation = this.store.conversation(dest);
+    if (by === this.store.me?.id) {
+      if (what === "read") this.#readElsewhere(conversation, seq);
+      return;
+    }
     conversation[what] = Math.max(conversation[what], seq);
     conversation.delivered = Math.max(conversation.delivered, conversation.read);
     this.store.changed("log", dest);
+  }
+
+  /** On another device of this user. @param {Conversation} conversation @param {number} seq */
+  #readElsewhere(conversation, seq) {
+    const { log } = conversation;
+    conversation.readSent = Math.max(conversation.readSent, seq);
+    let left = 0;
+    for (let at = Math.max(seq + 1, log.first); at <= log.last; at += 1) {
+      const entry = log.at(at);
+      if (entry?.type === "msg" && entry.deleted !== true && entry.from !== this.store.me?.id) left += 1;
+    }
+    if (left >= conversation.unread) return;
+    conversation.unread = left;
+    this.store.changed("unread", conversation.dest);
   }
 }

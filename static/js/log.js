@@ -6,6 +6,8 @@
  * @typedef {import("./protocol.js").Entry} Entry
  */
 
+import { apply, isChange } from "./changes.js";
+
 /** More than this waiting behind a hole is not worth filling it: the page starts again from there. */
 const AHEAD_AT_MOST = 1000;
 
@@ -44,12 +46,18 @@ export class Log {
     return this.#entries[seq - this.first];
   }
 
+  /** All that is here, oldest first. @returns {Entry[]} */
+  run() {
+    return [...this.#entries];
+  }
+
   /**
    * Takes in one entry, from wherever it comes.
    * @param {Entry} entry
+   * @param {number} [present]  Messages from this seq on are shown as they are after it already.
    * @returns {Entry[]} What has become visible by it, in order: nothing for a repetition or behind a hole.
    */
-  add(entry) {
+  add(entry, present = Infinity) {
     if (!Number.isInteger(entry.seq) || entry.seq < 1) return [];
     this.head = Math.max(this.head, entry.seq);
     if (this.size > 0 && entry.seq <= this.last) return [];
@@ -58,7 +66,7 @@ export class Log {
       return this.#ahead.size > AHEAD_AT_MOST ? this.#startAfresh() : [];
     }
     const added = [entry];
-    this.#append(entry);
+    this.#append(entry, present);
     if (entry.seq === 1) this.atStart = true;
     for (let next = this.#ahead.get(this.last + 1); next !== undefined; next = this.#ahead.get(this.last + 1)) {
       this.#ahead.delete(next.seq);
@@ -71,6 +79,7 @@ export class Log {
   /**
    * Takes in a run of consecutive entries from an answer: older ones go before, newer ones behind,
    * known ones are replaced by what the server says now. A run far above drops what is here.
+   * The messages of a run are shown with all changes in them, so those in the run itself are not applied again.
    * @param {Entry[]} run  Oldest first.
    * @returns {{ older: Entry[], newer: Entry[] }}
    */
@@ -78,9 +87,10 @@ export class Log {
     const start = run[0]?.seq;
     const end = run.at(-1)?.seq;
     if (start === undefined || end === undefined) return { older: [], newer: [] };
+    for (const { seq } of run) this.#ahead.delete(seq);
     if (this.size === 0 || start > this.last + 1) {
       this.gap(start);
-      return { older: [], newer: run.flatMap((entry) => this.add(entry)) };
+      return { older: [], newer: run.flatMap((entry) => this.add(entry, start)) };
     }
     if (end < this.first - 1) return { older: [], newer: [] };
     const older = run.filter((entry) => entry.seq < this.first);
@@ -90,7 +100,9 @@ export class Log {
     this.#entries.unshift(...older);
     if (this.first === 1) this.atStart = true;
     this.revision += 1;
-    const newer = run.filter((entry) => entry.seq > this.last).flatMap((entry) => this.add(entry));
+    // The answer may have been on its way while later changes came by.
+    for (let seq = end + 1; seq <= this.last; seq += 1) this.#change(this.at(seq));
+    const newer = run.filter((entry) => entry.seq > this.last).flatMap((entry) => this.add(entry, start));
     return { older, newer };
   }
 
@@ -129,28 +141,35 @@ export class Log {
     return waiting.flatMap((entry) => this.add(entry));
   }
 
-  /** @param {Entry} entry */
-  #append(entry) {
-    this.#entries.push(entry);
-    this.#apply(entry);
+  /**
+   * A change whose place is elsewhere: behind the end of this run.
+   * @param {Entry} change
+   */
+  changeBy(change) {
+    if (change.seq > this.last) this.#change(change);
   }
 
-  /** @param {Entry} change */
-  #apply(change) {
+  /** @param {Entry} entry @param {number} [present] */
+  #append(entry, present = Infinity) {
+    this.#entries.push(entry);
+    this.#change(entry, present);
+  }
+
+  /** @param {Entry | undefined} change @param {number} [present] */
+  #change(change, present = Infinity) {
+    if (change === undefined || !isChange(change.type)) return;
     const seq = change.data?.seq;
-    const target = Number.isInteger(seq) && seq < change.seq ? this.at(seq) : undefined;
-    if (target === undefined || target.type !== "msg") return;
-    if (change.type === "edit" && !target.deleted) {
-      target.data = { ...target.data, text: change.data.text };
-      target.edited = change.time;
-    } else if (change.type === "delete") {
-      target.data = {};
-      target.deleted = true;
-    } else if (change.type === "react" && typeof change.data.emoji === "string") {
-      const { emoji, on } = change.data;
-      const others = (target.reactions?.[emoji] ?? []).filter((id) => id !== change.from);
-      target.reactions = { ...target.reactions, [emoji]: on === false ? others : [...others, change.from] };
-    } else return;
+    const target = Number.isInteger(seq) && seq < change.seq && seq < present ? this.at(seq) : undefined;
+    if (target === undefined || !apply(target, change)) return;
+    if (change.type === "delete") this.#blank(seq, change.seq);
     this.revision += 1;
+  }
+
+  /** The text of a deleted message goes from its earlier edits, too. @param {number} target @param {number} before */
+  #blank(target, before) {
+    for (let seq = target + 1; seq < before; seq += 1) {
+      const entry = this.at(seq);
+      if (entry?.type === "edit" && entry.data?.seq === target) entry.data = { target: entry.data.target, seq: target };
+    }
   }
 }

@@ -1,5 +1,5 @@
 /**
- * What this person has written and the server has not yet accepted. Each message lies in storage under
+ * What this person has written or changed and the server has not yet accepted. Each lies in storage under
  * its own key until its 100 is there, so that neither a reload nor another tab can lose it; sending one
  * twice does no harm, since the server stores an id once.
  *
@@ -9,6 +9,7 @@
  *
  * @typedef {object} Item
  * @property {string} id
+ * @property {string} type  "msg", or a change of a message: "edit", "delete", "react".
  * @property {string} dest
  * @property {any} data
  * @property {number} time  When it was written, by this machine's clock.
@@ -41,17 +42,17 @@ export class Outbox extends EventTarget {
     for (const key of this.box.keys(`outbox.${user}.`)) {
       const item = this.box.read(key);
       if (typeof item?.id === "string" && typeof item.dest === "string") {
-        found.push({ ...item, stage: item.stage === "failed" ? "failed" : "queued", seq: null });
+        found.push({ ...item, type: item.type ?? "msg", stage: item.stage === "failed" ? "failed" : "queued", seq: null });
       }
     }
     for (const item of found.sort((a, b) => a.time - b.time)) this.#items.set(item.id, item);
     for (const dest of new Set(found.map((item) => item.dest))) this.#changed(dest);
   }
 
-  /** @param {string} dest @param {any} data @param {number} time @returns {Item} */
-  add(dest, data, time) {
+  /** @param {string} dest @param {any} data @param {number} time @param {string} [type] @returns {Item} */
+  add(dest, data, time, type = "msg") {
     /** @type {Item} */
-    const item = { id: newId(), dest, data, time, stage: "queued", seq: null, reason: "" };
+    const item = { id: newId(), type, dest, data, time, stage: "queued", seq: null, reason: "" };
     this.#items.set(item.id, item);
     this.#keep(item);
     return item;
@@ -127,14 +128,28 @@ export class Outbox extends EventTarget {
     if (item?.stage !== "failed") return;
     if (afresh) {
       this.settle(id);
-      this.add(item.dest, item.data, item.time);
+      const anew = this.add(item.dest, item.data, item.time, item.type);
+      this.#retarget(item, anew.id);
     } else {
       this.#move(id, "queued");
       this.#keep(item);
     }
   }
 
-  /** Its own entry has come by in the log, or its author gave it up. @param {string} id */
+  /** Its author gives it up, and with a message what was to be changed about it. @param {string} id */
+  discard(id) {
+    const item = this.#items.get(id);
+    if (item === undefined) return;
+    if (item.type === "msg") for (const change of this.#changesOf(item)) this.settle(change.id);
+    this.settle(id);
+  }
+
+  /** The conversation is no longer there. @param {string} dest */
+  forget(dest) {
+    for (const item of this.of(dest)) this.settle(item.id);
+  }
+
+  /** Its own entry has come by in the log. @param {string} id */
   settle(id) {
     const item = this.#items.get(id);
     if (item === undefined) return;
@@ -147,6 +162,23 @@ export class Outbox extends EventTarget {
   settleUpTo(dest, seq) {
     for (const item of this.of(dest)) {
       if (item.stage === "accepted" && item.seq !== null && item.seq <= seq) this.settle(item.id);
+    }
+  }
+
+  /** Changes that wait behind the message that they are about. @param {Item} message @returns {Item[]} */
+  #changesOf({ id, dest, type }) {
+    return type === "msg" ? this.of(dest).filter((item) => item.type !== "msg" && item.data?.target === id) : [];
+  }
+
+  /** @param {Item} message  As it was. @param {string} id  What it is called now. */
+  #retarget(message, id) {
+    for (const change of this.#changesOf(message)) {
+      if (change.stage === "accepted") continue;
+      change.data = { ...change.data, target: id };
+      // Behind its message again, which has moved to the end.
+      this.#items.delete(change.id);
+      this.#items.set(change.id, change);
+      this.#keep(change);
     }
   }
 

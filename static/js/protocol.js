@@ -28,6 +28,16 @@
  * @property {boolean} [deleted]
  * @property {Record<string, string[]>} [reactions]
  *
+ * @typedef {object} Room
+ * @property {string} id
+ * @property {string} title
+ * @property {boolean} open  Whether everybody may read and write; else only its members.
+ * @property {string} owner
+ * @property {string[]} members  User ids, the owner's too.
+ * @property {number} created  Unix time in ms.
+ * @property {number} modified  Unix time in ms.
+ * @property {number} head  Its newest seq.
+ *
  * @typedef {object} Limits
  * @property {number} text  Characters of `data.text`.
  * @property {number} frame  Bytes of one frame.
@@ -103,6 +113,24 @@ export const privateWith = (user) => `private/${user}`;
  */
 export const partnerOf = (dest) => (dest.startsWith("private/") ? dest.slice("private/".length) : null);
 
+/** @param {string} room */
+export const roomDest = (room) => `rooms/${room}`;
+
+/**
+ * The id of a room, or null for any other conversation.
+ * @param {string} dest
+ */
+export const roomOf = (dest) => (dest.startsWith("rooms/") ? dest.slice("rooms/".length) : null);
+
+/**
+ * A room id that says what the title says, as far as a room id can; empty where it cannot.
+ * @param {string} title
+ */
+export function roomIdFor(title) {
+  const plain = title.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+  return plain.replace(/[^a-z0-9]+/g, "-").replace(/^-/, "").slice(0, 40).replace(/-$/, "");
+}
+
 /** @param {string} id  Foreign senders (`mqtt:lamp`) are no users and cannot be written to. */
 export const isUserId = (id) => USER_ID.test(id);
 
@@ -117,18 +145,19 @@ export function countCharacters(text) {
 }
 
 /**
- * A display name as it may be sent, or why it may not.
+ * A display name, or the title of a room, as it may be sent, or why it may not.
  * @param {string} input
+ * @param {"name" | "title"} [what]
  * @returns {{ name: string, problem: null } | { name: null, problem: string }}
  */
-export function checkName(input) {
+export function checkName(input, what = "name") {
   const name = input.trim().normalize("NFC");
-  if (name === "") return { name: null, problem: "Please type a name first." };
+  if (name === "") return { name: null, problem: `Please type a ${what} first.` };
   if (countCharacters(name) > NAME_LENGTH) {
-    return { name: null, problem: `That name is too long: ${NAME_LENGTH} characters are the limit.` };
+    return { name: null, problem: `That ${what} is too long: ${NAME_LENGTH} characters are the limit.` };
   }
   if (INVISIBLE.test(name)) {
-    return { name: null, problem: "That name contains invisible characters. Please type it without them." };
+    return { name: null, problem: `That ${what} contains invisible characters. Please type it without them.` };
   }
   return { name, problem: null };
 }
@@ -200,8 +229,12 @@ export const join = (id, dest, history) => ({ type: "join", id, dest, data: { hi
 /** @param {string} id @param {string} dest @returns {Frame} */
 export const leave = (id, dest) => ({ type: "leave", id, dest });
 
-/** @param {string} id @param {string} dest @param {any} data @returns {Frame} */
-export const message = (id, dest, data) => ({ type: "msg", id, dest, data });
+/**
+ * A message, or a change of one.
+ * @param {{ type: string, id: string, dest: string, data: any }} parts  Whatever else is in them stays here.
+ * @returns {Frame}
+ */
+export const dataMessage = ({ type, id, dest, data }) => ({ type, id, dest, data });
 
 /** @param {string} dest @param {boolean} typing @returns {Frame} */
 export const typing = (dest, typing) => ({ type: "typing", dest, data: { typing } });
@@ -230,3 +263,26 @@ export const roster = (id, dest, after, limit) => ({
 export const conversations = (id, after, limit) => ({
   type: "conversations", id, data: after === null ? { limit } : { after, limit },
 });
+
+/** @param {string} id @param {string | null} dest  Null: wherever the user may read. @param {string} q @param {number} limit @returns {Frame} */
+export const search = (id, dest, q, limit) => (dest === null
+  ? { type: "search", id, data: { q, limit } }
+  : { type: "search", id, dest, data: { q, limit } });
+
+/** @param {string} id @param {string | null} after  The id of a room. @returns {Frame} */
+export const rooms = (id, after) => (after === null ? { type: "rooms", id } : { type: "rooms", id, data: { after } });
+
+/** @param {string} id @param {string} dest @param {{ title: string, open: boolean, members: string[] }} data @returns {Frame} */
+export const createRoom = (id, dest, data) => ({ type: "room.create", id, dest, data });
+
+/** @param {string} id @param {string} dest @param {{ title?: string, open?: boolean }} data @returns {Frame} */
+export const updateRoom = (id, dest, data) => ({ type: "room.update", id, dest, data });
+
+/** @param {string} id @param {string} dest @returns {Frame} */
+export const deleteRoom = (id, dest) => ({ type: "room.delete", id, dest });
+
+/** @param {string} id @param {string} dest @param {string} user @returns {Frame} */
+export const addMember = (id, dest, user) => ({ type: "member.add", id, dest, data: { user } });
+
+/** @param {string} id @param {string} dest @param {string} user @returns {Frame} */
+export const removeMember = (id, dest, user) => ({ type: "member.remove", id, dest, data: { user } });

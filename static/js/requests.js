@@ -35,10 +35,25 @@ export class Requests {
    * @param {(id: string) => import("./protocol.js").Frame} make
    * @returns {Promise<any>} The reply's data. @throws {RequestError}
    */
-  async ask(make) {
+  ask(make) {
+    return this.#patiently(() => make(newId()));
+  }
+
+  /**
+   * As `ask`, for what changes something: under one id all the time, so that it is done once.
+   * @param {(id: string) => import("./protocol.js").Frame} make
+   * @returns {Promise<any>} The reply's data. @throws {RequestError}
+   */
+  command(make) {
+    const frame = make(newId());
+    return this.#patiently(() => frame);
+  }
+
+  /** @param {() => import("./protocol.js").Frame} next @returns {Promise<any>} */
+  async #patiently(next) {
     for (let tries = 1; ; tries += 1) {
       try {
-        return await this.#once(make(newId()));
+        return await this.#once(next());
       } catch (error) {
         const { code, retry, retryAfter } = /** @type {any} */ (error);
         const busy = code === "rate_limited" || code === "unavailable" || (retry === true && code !== "disconnected");

@@ -1,6 +1,6 @@
 /**
  * What stands in the list of messages, line by line: days, messages in groups, comings and goings,
- * the mark before what is new, and what is still being sent. Pure, so that it can be tested without a page.
+ * what was done to the room, the mark before what is new, and what is still being sent. Pure, so that it can be tested without a page.
  *
  * @typedef {import("./protocol.js").Entry} Entry
  * @typedef {import("./outbox.js").Item} Item
@@ -11,6 +11,8 @@
  * @property {Entry} entry
  * @property {"sending" | "accepted" | "failed"} state
  * @property {Item | null} item  Set while it is in the outbox.
+ * @property {boolean} waiting  Whether an own change of it is on its way.
+ * @property {Item | null} refused  An own change of it that was refused.
  * @property {boolean} own
  * @property {boolean} begins  Whether it begins a group of one sender.
  * @property {boolean} ends
@@ -18,9 +20,11 @@
  * @typedef {MessageRow
  *   | { kind: "day", key: string, time: number }
  *   | { kind: "note", key: string, note: import("./notes.js").Note }
+ *   | { kind: "event", key: string, entry: Entry }
  *   | { kind: "unread", key: string }} Row
  */
 
+import { isChange, withOwnChanges } from "./changes.js";
 import { dayOf } from "./format.js";
 import { outcome } from "./notes.js";
 
@@ -32,11 +36,13 @@ const GROUP_MS = 5 * 60_000;
  * @param {import("./protocol.js").User} view.me
  * @param {number} view.from  First and last seq to show.
  * @param {number} view.to
- * @param {Item[]} view.pending  Shown behind the newest; empty while that is out of view.
+ * @param {Item[]} view.items  Of the outbox.
+ * @param {boolean} view.tail  Whether the newest is in view, and what is being sent behind it.
  * @returns {Row[]}
  */
-export function rowsOf(conversation, { me, from, to, pending }) {
-  const { log, notes, unreadFrom } = conversation;
+export function rowsOf(conversation, { me, from, to, items, tail }) {
+  const { shown: log, notes, unreadFrom } = conversation;
+  const changes = items.filter((item) => isChange(item.type));
   /** @type {Row[]} */
   const rows = [];
   const lines = notes.lines.filter((note) => note.after >= (log.atStart && from <= 1 ? 0 : from) && note.after <= to && worthALine(note));
@@ -56,24 +62,26 @@ export function rowsOf(conversation, { me, from, to, pending }) {
         rows.push({ kind: "unread", key: "unread" });
         unreadShown = true;
       }
-      rows.push(messageRow(entry, me, null));
-    }
+      rows.push(messageRow(entry, me, null, changes));
+    } else if (entry?.type === "room") rows.push({ kind: "event", key: `seq-${seq}`, entry });
     notesUpTo(seq);
   }
-  for (const item of pending) {
+  for (const item of items) {
+    if (!tail || isChange(item.type)) continue;
     const entry = { type: "msg", id: item.id, dest: item.dest, from: me.id, name: me.name, seq: item.seq ?? 0, time: item.time, data: item.data };
-    rows.push(messageRow(entry, me, item));
+    rows.push(messageRow(entry, me, item, changes));
   }
   return withDays(group(rows));
 }
 
-/** @param {Entry} entry @param {import("./protocol.js").User} me @param {Item | null} item @returns {MessageRow} */
-function messageRow(entry, me, item) {
+/** @param {Entry} message @param {import("./protocol.js").User} me @param {Item | null} item @param {Item[]} changes @returns {MessageRow} */
+function messageRow(message, me, item, changes) {
+  const { entry, waiting, failed: refused } = withOwnChanges(message, changes, me.id);
   const own = entry.from === me.id;
   const state = item === null || item.stage === "accepted" ? "accepted" : item.stage === "failed" ? "failed" : "sending";
   // An own message keeps its row when it moves from the outbox into the log.
   const key = own && entry.id !== undefined ? `own-${entry.id}` : `seq-${entry.seq}`;
-  return { kind: "message", key, entry, state, item, own, begins: true, ends: true };
+  return { kind: "message", key, entry, state, item, waiting, refused, own, begins: true, ends: true };
 }
 
 /** @param {Row[]} rows @returns {Row[]} */

@@ -3,7 +3,7 @@
  * came too fast, or met a store that was away for a moment (docs/protocol.md "Talking").
  */
 
-import { message } from "./protocol.js";
+import { dataMessage } from "./protocol.js";
 import { backoff } from "./backoff.js";
 
 /** @typedef {{ timer: any, tries: number, unanswered: number }} Flight */
@@ -37,7 +37,7 @@ export class Sender {
   pump() {
     if (this.#pause !== null) return;
     for (const item of this.outbox.due()) {
-      if (!this.send(message(item.id, item.dest, item.data))) return;
+      if (!this.send(dataMessage(item))) return;
       const { tries = 0, unanswered = 0 } = this.#flights.get(item.id) ?? {};
       const timer = this.clock.set(() => this.#unanswered(item.id), PATIENCE_MS);
       this.#flights.set(item.id, { timer, tries: tries + 1, unanswered });
@@ -79,7 +79,7 @@ export class Sender {
     } else {
       this.#landed(id);
       if (code === "id_conflict") this.#spoilt.add(id);
-      this.outbox.fail(id, reason || "The server refused this message.");
+      this.outbox.fail(id, reason || "The server refused it.");
       this.pump();
     }
     return true;

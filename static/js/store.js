@@ -2,11 +2,12 @@
  * The state of the page. Views read it and listen; only `chat` and the user's gestures change it.
  *
  * Events, each with the conversation's `dest` as detail where there is one: `session`, `active`,
- * `conversations`, `log`, `roster`, `typing`, `unread`.
+ * `conversations`, `rooms`, `log`, `roster`, `typing`, `unread`; and `notice`, whose detail is a sentence
+ * that somebody should hear.
  */
 
 import { Conversation } from "./conversation.js";
-import { DEFAULT_LIMITS, PUBLIC } from "./protocol.js";
+import { DEFAULT_LIMITS, PUBLIC, partnerOf, roomOf } from "./protocol.js";
 
 export class Store extends EventTarget {
   /** @type {import("./protocol.js").User | null} */
@@ -16,6 +17,8 @@ export class Store extends EventTarget {
   limits = DEFAULT_LIMITS;
   /** @type {Map<string, Conversation>} */
   conversations = new Map();
+  /** The rooms that this user can see, by id. @type {Map<string, import("./protocol.js").Room>} */
+  rooms = new Map();
   /** The conversation on the screen. */
   active = PUBLIC;
   /** Whether somebody is looking at the newest message of it. */
@@ -47,6 +50,7 @@ export class Store extends EventTarget {
   clear() {
     for (const conversation of this.conversations.values()) conversation.typing.clear();
     this.conversations.clear();
+    this.rooms.clear();
     this.me = null;
     this.logId = null;
     this.active = PUBLIC;
@@ -59,6 +63,14 @@ export class Store extends EventTarget {
     this.conversation(dest);
     this.active = dest;
     this.changed("active", dest);
+  }
+
+  /** Takes a conversation off the list. @param {string} dest */
+  forget(dest) {
+    this.conversations.get(dest)?.typing.clear();
+    if (!this.conversations.delete(dest)) return;
+    if (this.active === dest) this.activate(PUBLIC);
+    for (const what of ["conversations", "unread"]) this.changed(what, dest);
   }
 
   /** Is somebody looking at the end of this conversation? @param {string} dest */
@@ -82,13 +94,53 @@ export class Store extends EventTarget {
     return id;
   }
 
+  /** The room that a conversation is, as far as it is known. @param {Conversation} conversation */
+  roomOf({ room }) {
+    return room === null ? undefined : this.rooms.get(room);
+  }
+
+  /** Whether this user belongs to a room. @param {import("./protocol.js").Room | undefined} room */
+  belongs(room) {
+    return room !== undefined && this.me !== null && room.members.includes(this.me.id);
+  }
+
+  /** @param {import("./protocol.js").Room | undefined} room */
+  owns(room) {
+    return room !== undefined && room.owner === this.me?.id;
+  }
+
+  /** Somebody should hear this. @param {string} sentence */
+  tell(sentence) {
+    this.changed("notice", sentence);
+  }
+
   /** @param {Conversation} conversation @returns {string} */
   titleOf(conversation) {
     if (conversation.isPublic) return "Public";
     const partner = conversation.with;
-    if (partner === null) return conversation.title ?? conversation.dest.replace(/^rooms\//, "");
+    if (partner === null) return this.roomOf(conversation)?.title ?? conversation.title ?? conversation.room ?? "";
     if (partner === this.me?.id) return "Notes to self";
     return conversation.title ?? this.nameOf(partner);
+  }
+
+  /** The title of a conversation that may not be on the list. @param {string} dest @returns {string} */
+  titleAt(dest) {
+    const known = this.conversations.get(dest);
+    if (known !== undefined) return this.titleOf(known);
+    const partner = partnerOf(dest);
+    return partner === null ? this.rooms.get(roomOf(dest) ?? "")?.title ?? dest : this.nameOf(partner);
+  }
+
+  /** Everybody whom this page has met. @returns {import("./protocol.js").User[]} */
+  people() {
+    /** @type {Map<string, string>} */
+    const names = new Map();
+    for (const conversation of this.conversations.values()) {
+      const partner = conversation.with;
+      if (partner !== null && partner !== this.me?.id) names.set(partner, this.titleOf(conversation));
+      for (const { id, name } of conversation.roster.list()) names.set(id, name);
+    }
+    return [...names].map(([id, name]) => ({ id, name }));
   }
 
   get unread() {

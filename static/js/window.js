@@ -48,6 +48,15 @@ export class LogWindow {
     this.#last = log.last;
   }
 
+  /** Stands around an entry. @param {import("./log.js").Log} log @param {number} seq */
+  show(log, seq) {
+    this.from = Math.max(log.first, seq - STEP / 2);
+    this.to = Math.min(log.last, seq + STEP / 2);
+    this.#last = log.last;
+    this.follow = false;
+    this.anchor = null;
+  }
+
   /** Moves up a step. @param {import("./log.js").Log} log @returns {boolean} False where the log has nothing older. */
   up(log) {
     if (this.from <= log.first) return false;

@@ -110,3 +110,39 @@ test("older pages do not undo newer changes", () => {
   log.merge([entry(5, { data: { text: "five, as it is now" } }), entry(6, { type: "edit", data: { seq: 5, text: "five, as it was" } }), entry(7)]);
   assert.equal(log.at(5)?.data.text, "five, as it is now");
 });
+
+test("a run's messages are shown with all changes in it, so that those are not applied again", () => {
+  const log = new Log();
+  // What the server says now: the message after both edits, of which only the first is in the run.
+  log.merge([entry(5, { data: { text: "third" }, edited: 3 }), entry(6, { type: "edit", data: { seq: 5, text: "second" } }), entry(7)]);
+  assert.equal(log.at(5)?.data.text, "third");
+  log.merge([entry(8, { type: "edit", data: { seq: 5, text: "fourth" } })]);
+  assert.equal(log.at(5)?.data.text, "fourth");
+});
+
+test("changes that came by before the answer with their target are not lost", () => {
+  const log = new Log();
+  log.merge(entries(10, 11));
+  log.add(entry(12, { type: "edit", data: { seq: 9, text: "new" }, time: 5 }));
+  log.add(entry(13, { type: "react", from: "ann", data: { seq: 9, emoji: "x", on: true } }));
+  log.merge([entry(9, { data: { text: "old" } })]);
+  assert.deepEqual([log.at(9)?.data.text, log.at(9)?.edited, log.at(9)?.reactions], ["new", 5, { x: ["ann"] }]);
+});
+
+test("of a deleted message no text stays, not even in its earlier edits", () => {
+  const log = new Log();
+  log.merge(entries(1, 1));
+  log.add(entry(2, { type: "edit", data: { target: "m1", seq: 1, text: "secret" } }));
+  log.add(entry(3, { type: "react", data: { target: "m1", seq: 1, emoji: "x", on: true } }));
+  log.add(entry(4, { type: "delete", data: { target: "m1", seq: 1 } }));
+  assert.doesNotMatch(JSON.stringify(log.run()), /secret|text 1/);
+  assert.equal(log.at(1)?.reactions, undefined);
+});
+
+test("a change from further on is applied to a part of the log", () => {
+  const past = new Log();
+  past.merge(entries(3, 5));
+  past.changeBy(entry(900, { type: "edit", data: { seq: 4, text: "changed just now" } }));
+  assert.equal(past.at(4)?.data.text, "changed just now");
+  assert.equal(past.last, 5);
+});

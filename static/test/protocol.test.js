@@ -53,8 +53,23 @@ test("frames have the members of the protocol", () => {
   assert.deepEqual(protocol.typing("public", true), { type: "typing", dest: "public", data: { typing: true } });
 });
 
+test("frames of rooms, changes and searches have the members of the protocol", () => {
+  const change = { type: "react", id: "c", dest: "public", data: { target: "m1", author: "bob", emoji: "👍", on: true }, stage: "queued" };
+  assert.deepEqual(protocol.dataMessage(change), { type: "react", id: "c", dest: "public", data: { target: "m1", author: "bob", emoji: "👍", on: true } });
+  assert.deepEqual(protocol.search("s", null, "tea", 9), { type: "search", id: "s", data: { q: "tea", limit: 9 } });
+  assert.deepEqual(protocol.search("s", "public", "tea", 9), { type: "search", id: "s", dest: "public", data: { q: "tea", limit: 9 } });
+  assert.deepEqual(protocol.addMember("a", "rooms/ops", "bob"), { type: "member.add", id: "a", dest: "rooms/ops", data: { user: "bob" } });
+  assert.deepEqual(protocol.updateRoom("u", "rooms/ops", { open: true }), { type: "room.update", id: "u", dest: "rooms/ops", data: { open: true } });
+});
+
+test("a room's address is made of its title, as far as that goes", () => {
+  const ids = ["Ops", "  Café & Küche! ", "Ночь", "a".repeat(90), "--x--", "Team 7"].map(protocol.roomIdFor);
+  assert.deepEqual(ids, ["ops", "cafe-kuche", "", "a".repeat(40), "x", "team-7"]);
+  assert.equal(protocol.checkName("", "title").problem, "Please type a title first.");
+});
+
 test("a frame is measured in bytes", () => {
-  const frame = protocol.message("x", "public", { text: "é" });
+  const frame = protocol.dataMessage({ type: "msg", id: "x", dest: "public", data: { text: "é" } });
   const bytes = Buffer.byteLength(JSON.stringify(frame));
   assert.equal(protocol.fitsFrame(frame, bytes), true);
   assert.equal(protocol.fitsFrame(frame, bytes - 1), false);

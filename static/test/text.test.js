@@ -60,3 +60,17 @@ test("pictures have letters and a lasting colour", () => {
   assert.equal(format.hue("ann"), format.hue("ann"));
   for (let i = 0; i < 100; i += 1) assert.ok(format.hue(`user-${i}`) >= 0 && format.hue(`user-${i}`) < 8);
 });
+
+test("what was done to a room, and when a message was changed, reads as a sentence", () => {
+  const bob = { id: "bob", name: "Bob" };
+  const line = (/** @type {any} */ data, whom = bob, from = "ann") => format.roomLine(data, "Ann", whom, from);
+  assert.equal(line({ change: "create", title: "Ops" }), "Ann created the room “Ops”");
+  assert.equal(line({ change: "update", title: "X", open: true }), "Ann renamed the room to “X” and opened the room to everybody");
+  assert.equal(line({ change: "add", user: "bob" }), "Ann added Bob");
+  assert.equal(line({ change: "remove", user: "ann" }, { id: "ann", name: "Ann" }), "Ann left the room");
+  assert.equal(line({ change: "something new" }), "Ann changed the room");
+  assert.deepEqual(["it is gone", "You were removed.", ""].map(format.sentence), ["It is gone.", "You were removed.", ""]);
+  const noon = new Date(2024, 4, 6, 12).getTime();
+  assert.equal(format.editedTime(noon + 60_000, noon), format.clockTime(noon + 60_000));
+  assert.match(format.editedTime(noon + 86_400_000, noon), /7/);
+});

@@ -98,3 +98,13 @@ test("memory is bounded while one is at the end", () => {
   assert.ok(log.size <= 2000, `${log.size}`);
   assert.equal(window.to, 10_000);
 });
+
+test("it can stand around an entry, and then stands still", () => {
+  const { log, window } = setup(1, 1000);
+  window.show(log, 500);
+  window.place(log);
+  assert.ok(window.from < 500 && window.to > 500 && window.to < 1000);
+  assert.equal(window.follow, false);
+  window.show(log, 2);
+  assert.equal(window.from, 1);
+});

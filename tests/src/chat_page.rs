@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use fantoccini::Locator;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::browser::{Browser, mark};
 use crate::eventually;
@@ -60,6 +60,64 @@ impl Browser {
             text: m.querySelector('[data-testid=message-text]')?.textContent ?? null }))";
         let found = self.run(script, &[]).await?;
         found.as_array().context("no list of messages")?.iter().map(Shown::read).collect()
+    }
+
+    /// Opens a conversation from the list.
+    ///
+    /// # Errors
+    /// When it is not on the list within 30 s.
+    pub async fn open_conversation(&self, dest: &str) -> Result<()> {
+        let script =
+            "const row = document.querySelector(`[data-testid=conversation][data-dest='${arguments[0]}']`);
+            row?.click(); return row?.getAttribute('aria-current') === 'true'";
+        eventually(&format!("{dest} to be open"), async || {
+            Ok((self.run(script, &[json!(dest)]).await? == json!(true)).then_some(()))
+        })
+        .await
+    }
+
+    /// Opens the menu of the message with this text, and chooses from it.
+    ///
+    /// # Errors
+    /// When the message or the choice does not show within 30 s.
+    pub async fn choose(&self, text: &str, choice: &str) -> Result<()> {
+        self.expect_message(text).await?;
+        let script = "const of = m => m.querySelector('[data-testid=message-text]').textContent;
+            const found = [...document.querySelectorAll('[data-testid=message]')].find(m => of(m) === arguments[0]);
+            found?.querySelector('[data-testid=message-actions]').click(); return found !== undefined";
+        eventually(&format!("the menu of {text:?}"), async || {
+            Ok((self.run(script, &[json!(text)]).await? == json!(true)).then_some(()))
+        })
+        .await?;
+        self.click(choice).await
+    }
+
+    /// Makes a room through the dialog, and is in it then.
+    ///
+    /// # Errors
+    /// When the dialogs do not open, or the room is not made.
+    pub async fn create_room(&self, title: &str, open: bool, members: &[&str]) -> Result<()> {
+        self.click("rooms-open").await?;
+        self.click("room-new").await?;
+        self.replace("create-name", title).await?;
+        self.click(if open { "create-open" } else { "create-closed" }).await?;
+        for member in members {
+            self.type_into("create-member", &format!("{member}\u{e007}")).await?;
+        }
+        self.click("create-submit").await?;
+        self.gone("create-dialog").await?;
+        self.expect_text("room-title", title).await
+    }
+
+    /// The reactions that show below messages: what they say, and whether one has given them oneself.
+    ///
+    /// # Errors
+    /// When the browser does not answer.
+    pub async fn reactions(&self) -> Result<Vec<(String, bool)>> {
+        let script =
+            "return [...document.querySelectorAll('[data-testid=reaction]')].filter(r => r.checkVisibility())
+            .map(r => [r.textContent, r.getAttribute('aria-pressed') === 'true'])";
+        Ok(serde_json::from_value(self.run(script, &[]).await?)?)
     }
 
     /// Waits for a message with this text.

@@ -29,11 +29,14 @@ export function showSymbol(element, symbol, kind) {
  */
 export function showConversation(element, conversation, store) {
   const partner = conversation.with;
-  if (partner === null) showSymbol(element, conversation.isPublic ? "globe" : "chat", "public");
+  if (partner === null) showSymbol(element, conversation.isPublic ? "globe" : roomSymbol(store.roomOf(conversation)), "public");
   else if (partner === store.me?.id) showSymbol(element, "note", "public");
   else showPerson(element, partner, store.titleOf(conversation));
   setAttribute(element, "data-presence", presenceOf(conversation, store)?.state ?? null);
 }
+
+/** @param {import("../protocol.js").Room | undefined} room */
+export const roomSymbol = (room) => (room?.open === false ? "lock" : "room");
 
 /**
  * Whether the other party is here: from their own status, else from the roster of the public conversation.

@@ -20,7 +20,7 @@ export class ConversationsView {
     this.outbox = outbox;
     this.list = byId("conversations");
     const update = coalesced(() => this.update());
-    for (const what of ["session", "active", "conversations", "roster", "unread", "log", "typing"]) store.addEventListener(what, update);
+    for (const what of ["session", "active", "conversations", "roster", "unread", "log", "typing", "rooms"]) store.addEventListener(what, update);
     outbox.addEventListener("change", update);
     this.list.addEventListener("click", (event) => {
       const button = /** @type {Element} */ (event.target).closest("button");
@@ -58,8 +58,9 @@ export class ConversationsView {
   /** @param {Conversation} conversation */
   #detail(conversation) {
     if (conversation.typing.names.length > 0) return `${typingLine(conversation.typing.names)}…`;
-    const waiting = this.outbox.of(conversation.dest).at(-1);
-    if (waiting?.stage === "failed") return "Not sent";
+    const waiting = this.outbox.of(conversation.dest).findLast((item) => item.type === "msg" || item.stage === "failed");
+    if (waiting?.stage === "failed") return waiting.type === "msg" ? "Not sent" : "Not changed";
+    if (conversation.problem !== null && conversation.room !== null) return conversation.problem;
     if (waiting !== undefined) return `You: ${waiting.data?.text ?? ""}`;
     const newest = newestMessage(conversation);
     if (newest === null) return conversation.problem ?? "No messages yet";

@@ -34,6 +34,20 @@ export function copyOf(id) {
   return /** @type {HTMLElement} */ (document.importNode(first, true));
 }
 
+/**
+ * A dialog of index.html, which its close button and a click beside it close.
+ * @param {string} id
+ * @returns {HTMLDialogElement}
+ */
+export function dialog(id) {
+  const found = /** @type {HTMLDialogElement} */ (byId(id));
+  found.addEventListener("click", (event) => {
+    const target = /** @type {Element} */ (event.target);
+    if (target === found || target.closest(".dialog-close") !== null) found.close();
+  });
+  return found;
+}
+
 /** Sets text only where it differs, so that nothing is announced or laid out twice. @param {Element} element @param {string} text */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;

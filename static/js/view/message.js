@@ -1,9 +1,10 @@
 /** One message in the list. */
 
-import { clockTime, hue, moment } from "../format.js";
+import { clockTime, editedTime, hue, moment, sentence } from "../format.js";
 import { splitLinks } from "../links.js";
 import { showPerson } from "./avatar.js";
 import { copyOf, part, setAttribute, setText } from "./dom.js";
+import { showReactions } from "./reactions.js";
 
 /** @typedef {import("../rows.js").MessageRow} MessageRow */
 
@@ -18,6 +19,9 @@ const TICKS = {
   read: { symbol: "delivered", label: "Read" },
 };
 
+/** What did not work, by the kind of change. @type {Record<string, string>} */
+const REFUSED = { edit: "Not changed.", delete: "Not deleted.", react: "Reaction not given." };
+
 export function newMessage() {
   return copyOf("message-template");
 }
@@ -26,15 +30,18 @@ export function newMessage() {
  * @param {HTMLElement} element
  * @param {MessageRow} row
  * @param {"delivered" | "read" | null} receipt  How far the other party of a private conversation is.
+ * @param {import("../store.js").Store} store
  */
-export function showMessage(element, row, receipt) {
-  const { entry, item, own, state } = row;
+export function showMessage(element, row, receipt, store) {
+  const { entry, item, refused, own, state } = row;
   setAttribute(element, "data-seq", entry.seq > 0 ? String(entry.seq) : null);
   setAttribute(element, "data-id", entry.id ?? null);
   setAttribute(element, "data-from", entry.from);
   setAttribute(element, "data-state", state);
   setAttribute(element, "data-receipt", own ? receipt : null);
   setAttribute(element, "data-own", own ? "" : null);
+  setAttribute(element, "data-deleted", entry.deleted === true ? "" : null);
+  setAttribute(element, "data-changing", row.waiting ? "" : null);
   setAttribute(element, "data-begins", row.begins ? "" : null);
   setAttribute(element, "data-ends", row.ends ? "" : null);
   setAttribute(element, "data-hue", String(hue(entry.from)));
@@ -46,12 +53,30 @@ export function showMessage(element, row, receipt) {
   setText(time, clockTime(entry.time));
   time.dateTime = new Date(entry.time).toISOString();
   time.title = moment(entry.time);
-  part(element, ".edited").hidden = entry.edited === undefined || entry.deleted === true;
+  showEdited(part(element, ".edited"), row);
   showTicks(part(element, ".ticks"), own ? TICKS[state === "accepted" && receipt !== null ? receipt : state] : null);
-  showReactions(part(element, ".reactions"), entry);
-  const trouble = part(element, ".trouble");
-  trouble.hidden = state !== "failed";
-  setText(part(trouble, ".trouble-reason"), state === "failed" ? `Not sent. ${item?.reason ?? ""}`.trim() : "");
+  showReactions(part(element, ".reactions"), entry, store);
+  const actions = part(element, ".message-actions");
+  actions.hidden = entry.deleted === true || state === "failed" || entry.id === undefined;
+  setAttribute(actions, "aria-label", `Actions for the message ${own ? "of yours" : `of ${entry.name}`}, ${clockTime(entry.time)}`);
+  showTrouble(part(element, ".trouble"), state === "failed" ? item : refused);
+}
+
+/** @param {HTMLElement} element @param {MessageRow} row */
+function showEdited(element, { entry, waiting }) {
+  const { edited, time } = entry;
+  element.hidden = edited === undefined || entry.deleted === true;
+  if (edited === undefined) return;
+  setText(element, waiting ? "edited, sending" : `edited ${editedTime(edited, time)}`);
+  element.title = `Edited ${moment(edited)}`;
+}
+
+/** @param {HTMLElement} element @param {import("../outbox.js").Item | null} failed  The message, or a change of it. */
+function showTrouble(element, failed) {
+  element.hidden = failed === null;
+  setAttribute(element, "data-id", failed?.id ?? null);
+  const what = failed === null ? "" : REFUSED[failed.type] ?? "Not sent.";
+  setText(part(element, ".trouble-reason"), `${what} ${sentence(failed?.reason ?? "")}`.trim());
 }
 
 /** @param {HTMLElement} element @param {import("../protocol.js").Entry} entry */
@@ -85,15 +110,4 @@ function showTicks(element, tick) {
   setAttribute(element, "hidden", tick === null ? "" : null);
   setAttribute(element, "aria-label", tick?.label ?? "");
   setAttribute(part(element, "use"), "href", tick === null ? null : `#icon-${tick.symbol}`);
-}
-
-/** @param {HTMLElement} list @param {import("../protocol.js").Entry} entry */
-function showReactions(list, entry) {
-  const given = Object.entries(entry.reactions ?? {}).filter(([, users]) => Array.isArray(users) && users.length > 0);
-  list.hidden = given.length === 0 || entry.deleted === true;
-  list.replaceChildren(...given.map(([emoji, users]) => {
-    const chip = document.createElement("li");
-    chip.textContent = `${emoji} ${users.length}`;
-    return chip;
-  }));
 }

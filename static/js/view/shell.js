@@ -1,6 +1,6 @@
 /** The frame around everything: the header of the room, the drawer of a phone, the title of the tab. */
 
-import { lastSeen, badge, typingLine } from "../format.js";
+import { lastSeen, badge, capital, counted, typingLine } from "../format.js";
 import { byId, coalesced, setText } from "./dom.js";
 import { presenceOf, showConversation, showPerson } from "./avatar.js";
 
@@ -22,7 +22,7 @@ export class Shell {
     this.favicon = /** @type {HTMLLinkElement} */ (document.querySelector("link[rel=icon]"));
     this.narrow = window.matchMedia(NARROW);
     const update = coalesced(() => this.update());
-    for (const what of ["session", "active", "conversations", "roster", "unread", "log", "typing"]) store.addEventListener(what, update);
+    for (const what of ["session", "active", "conversations", "roster", "unread", "log", "typing", "rooms"]) store.addEventListener(what, update);
     store.addEventListener("active", () => this.closeDrawer());
     document.addEventListener("visibilitychange", update);
     setInterval(update, MINUTE_MS);
@@ -31,7 +31,7 @@ export class Shell {
     byId("scrim").addEventListener("click", () => this.closeDrawer());
     byId("leave").addEventListener("click", () => on.leave());
     this.sidebar.addEventListener("keydown", (event) => {
-      if (event.key === "Escape") this.closeDrawer();
+      if (event.key === "Escape" && !event.defaultPrevented) this.closeDrawer();
     });
     this.narrow.addEventListener("change", () => this.closeDrawer());
     this.closeDrawer();
@@ -54,6 +54,11 @@ export class Shell {
     this.closeDrawer();
     this.app.hidden = true;
     document.title = "mqttchat";
+  }
+
+  /** Shows the sidebar where it is a drawer, and leaves the focus to whoever asked. */
+  reveal() {
+    if (this.narrow.matches && !this.drawerOpen) this.openDrawer();
   }
 
   openDrawer() {
@@ -110,8 +115,8 @@ function subtitle(conversation, store) {
     return presence === null ? "Private" : presence.state === "online" ? "Online" : capital(lastSeen(presence.lastSeen, Date.now()));
   }
   const { online } = conversation.roster;
-  return online === 0 ? "" : online === 1 ? "Only you are here" : `${online} people online`;
+  const room = store.roomOf(conversation);
+  const here = online === 0 ? "" : online === 1 ? "only you are here" : `${online} people online`;
+  if (conversation.problem !== null && conversation.room !== null) return "";
+  return capital([room === undefined ? "" : counted(room.members.length, "member"), here].filter(Boolean).join(" · "));
 }
-
-/** @param {string} text */
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);

@@ -4,11 +4,12 @@
  * The window sticks to the end while one is there, and stands still under one's eyes otherwise.
  */
 
-import { dayLabel, presenceLine } from "../format.js";
+import { dayLabel, presenceLine, roomLine, sentence } from "../format.js";
 import { outcome } from "../notes.js";
 import { rowsOf } from "../rows.js";
 import { LogWindow } from "../window.js";
 import { arrange, byId, coalesced, copyOf, part, setText } from "./dom.js";
+import { Gestures } from "./gestures.js";
 import { newMessage, showMessage } from "./message.js";
 
 /** This close to an end, more is brought, in pixels. */
@@ -18,11 +19,13 @@ const AT_BOTTOM = 48;
 /**
  * @typedef {import("../conversation.js").Conversation} Conversation
  * @typedef {import("../rows.js").Row} Row
+ * @typedef {import("../rows.js").MessageRow} MessageRow
+ * @typedef {{ element: HTMLElement, seen: string, data: unknown, row: Row }} Shown
  * @typedef {import("../window.js").Anchor} Anchor
  */
 
 export class TimelineView {
-  /** @type {Map<string, { element: HTMLElement, seen: string, data: unknown }>} */
+  /** @type {Map<string, Shown>} */
   #rows = new Map();
   /** Where one was in each conversation. @type {WeakMap<Conversation, LogWindow>} */
   #windows = new WeakMap();
@@ -33,7 +36,14 @@ export class TimelineView {
   /**
    * @param {import("../store.js").Store} store
    * @param {import("../outbox.js").Outbox} outbox
-   * @param {{ older: (conversation: Conversation) => Promise<void>, retry: (id: string) => void, discard: (id: string) => void, moved: () => void }} on
+   * @param {object} on
+   * @param {(conversation: Conversation) => Promise<void>} on.older
+   * @param {(conversation: Conversation) => Promise<void>} on.newer
+   * @param {() => void} on.moved
+   * @param {(id: string) => void} on.retry  And what else can be done with a message, see Gestures.
+   * @param {(id: string) => void} on.discard
+   * @param {(row: MessageRow, beside: Element) => void} on.menu
+   * @param {(row: MessageRow, emoji: string) => void} on.react
    */
   constructor(store, outbox, on) {
     this.store = store;
@@ -45,13 +55,13 @@ export class TimelineView {
     this.newButton = byId("new-messages");
     this.jumpButton = byId("jump-latest");
     const update = coalesced(() => this.update());
-    for (const what of ["log", "active", "session", "unread"]) store.addEventListener(what, update);
+    for (const what of ["log", "active", "session", "unread", "rooms"]) store.addEventListener(what, update);
     outbox.addEventListener("change", update);
     this.scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     new ResizeObserver(() => this.#resized()).observe(this.scroller);
     this.olderButton.addEventListener("click", () => this.#older());
     for (const button of [this.newButton, this.jumpButton]) button.addEventListener("click", () => this.toEnd());
-    this.list.addEventListener("click", (event) => this.#clicked(/** @type {Element} */ (event.target)));
+    this.gestures = new Gestures(this.list, (element) => this.#rows.get(element.dataset.key ?? "")?.row, on);
     const midnight = () => setTimeout(() => (update(), midnight()), new Date().setHours(24, 0, 1, 0) - Date.now());
     midnight();
   }
@@ -61,8 +71,31 @@ export class TimelineView {
     return this.#window.follow && this.#shown === this.store.current;
   }
 
+  /** Goes to an entry that the store holds, and shows which it is. @param {number} seq */
+  toEntry(seq) {
+    this.update();
+    this.#window.show(this.store.current.shown, seq);
+    this.update(true);
+    const element = this.list.querySelector(`[data-seq="${seq}"]`);
+    if (!(element instanceof HTMLElement)) return;
+    element.scrollIntoView({ block: "center" });
+    for (const other of this.list.querySelectorAll("[data-sought]")) other.removeAttribute("data-sought");
+    element.dataset.sought = "";
+    element.focus({ preventScroll: true });
+  }
+
+  /** The newest message of this user that can be edited, among those on the screen. @returns {MessageRow | null} */
+  get lastOwn() {
+    for (const { row } of [...this.#rows.values()].reverse()) {
+      if (row.kind !== "message" || !row.own || row.state === "failed" || row.entry.deleted === true) continue;
+      if (typeof row.entry.data?.text === "string" && row.entry.id !== undefined) return row;
+    }
+    return null;
+  }
+
   /** Goes to the newest message. */
   toEnd() {
+    this.store.current.past = null;
     this.#window.follow = true;
     this.update();
     if (this.scroller.contains(document.activeElement) || document.activeElement === document.body) this.scroller.focus({ preventScroll: true });
@@ -77,11 +110,14 @@ export class TimelineView {
     if (switched) this.#switch(conversation);
     if (switched || moved || conversation.joining || conversation.loading) this.#hush();
     const anchor = switched ? this.#window.anchor : this.#anchor();
-    this.#window.place(conversation.log);
+    this.#window.place(conversation.shown);
+    if (conversation.past !== null) this.#window.follow = false;
     const { from, to, follow } = this.#window;
-    const pending = to === conversation.log.last ? this.outbox.of(conversation.dest) : [];
-    this.#render(rowsOf(conversation, { me: store.me, from, to, pending }), conversation);
-    this.#surroundings(conversation, pending.length);
+    const tail = conversation.past === null && to === conversation.log.last;
+    const items = this.outbox.of(conversation.dest);
+    this.#render(rowsOf(conversation, { me: store.me, from, to, items, tail }), conversation);
+    this.#surroundings(conversation, items.length);
+    this.gestures.reachable();
     if (follow) this.scroller.scrollTop = this.scroller.scrollHeight;
     else this.#restore(anchor);
     this.#buttons();
@@ -124,26 +160,36 @@ export class TimelineView {
   #make(row) {
     const element = row.kind === "message" ? newMessage() : copyOf(`${row.kind}-template`);
     element.dataset.key = row.key;
-    return { element, seen: "", data: /** @type {unknown} */ (undefined) };
+    return { element, seen: "", data: /** @type {unknown} */ (undefined), row };
   }
 
-  /** @param {{ element: HTMLElement, seen: string, data: unknown }} known @param {Row} row @param {Conversation} conversation */
+  /** @param {Shown} known @param {Row} row @param {Conversation} conversation */
   #fill(known, row, conversation) {
+    known.row = row;
     if (row.kind === "day") setText(part(known.element, "span"), dayLabel(row.time, Date.now()));
     if (row.kind === "note") setText(part(known.element, "span"), presenceLine(outcome(row.note)));
+    if (row.kind === "event") setText(part(known.element, "span"), this.#eventLine(row.entry));
     if (row.kind !== "message") return;
-    const { entry, state, begins, ends, item } = row;
+    const { entry, state, begins, ends, item, waiting, refused } = row;
     const receipt = receiptOf(row, conversation);
-    const seen = [entry.seq, entry.name, state, begins, ends, receipt, item?.reason, entry.edited, entry.deleted, JSON.stringify(entry.reactions)].join("|");
+    const seen = [entry.seq, entry.name, state, begins, ends, receipt, item?.reason, waiting, refused?.id, refused?.reason,
+      entry.edited, entry.deleted, JSON.stringify(entry.reactions)].join("|");
     if (known.seen === seen && known.data === entry.data) return;
     known.seen = seen;
     known.data = entry.data;
-    showMessage(known.element, row, receipt);
+    showMessage(known.element, row, receipt, this.store);
+  }
+
+  /** @param {import("../protocol.js").Entry} entry */
+  #eventLine({ from, name, data }) {
+    const id = typeof data?.user === "string" ? data.user : "";
+    const who = from === this.store.me?.id ? "You" : name;
+    return roomLine(data, who, { id, name: id === this.store.me?.id ? "you" : this.store.nameOf(id) }, from);
   }
 
   /** @param {Conversation} conversation @param {number} pending */
   #surroundings(conversation, pending) {
-    const { log, loading, loadingFailed, problem } = conversation;
+    const { shown: log, loading, loadingFailed, problem, gone } = conversation;
     const more = log.size > 0 && !(log.atStart && this.#window.from <= log.first);
     this.olderButton.hidden = !more;
     this.olderButton.disabled = loading;
@@ -154,8 +200,8 @@ export class TimelineView {
     setText(start, "This is where the conversation begins.");
     const empty = log.size === 0 && pending === 0 && (log.atStart || problem !== null);
     byId("empty").hidden = !empty;
-    setText(part(byId("empty"), ".empty-title"), problem === null ? "No messages yet" : "This conversation is not open to you");
-    setText(byId("empty-text"), problem ?? invitation(conversation, this.store.me?.id));
+    setText(part(byId("empty"), ".empty-title"), problem === null ? "No messages yet" : gone ? "This room is gone" : "This conversation is not open to you");
+    setText(byId("empty-text"), sentence(problem ?? invitation(conversation, this.store.me?.id)));
   }
 
   /** The first row in view, and where it stands. @returns {Anchor | null} */
@@ -190,7 +236,7 @@ export class TimelineView {
     if (this.#shown !== this.store.current) return;
     const { scroller } = this;
     const below = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
-    this.#window.follow = below <= AT_BOTTOM && this.#window.atTail;
+    this.#window.follow = below <= AT_BOTTOM && this.#window.atTail && this.store.current.past === null;
     this.#window.anchor = this.#window.follow ? null : this.#anchor();
     this.#buttons();
     this.on.moved();
@@ -200,7 +246,7 @@ export class TimelineView {
   /** Brings more when one gets near an end of what is shown. */
   #extend() {
     const { scroller } = this;
-    const { log, loadingFailed } = this.store.current;
+    const { shown: log, past, loadingFailed } = this.store.current;
     const window = this.#window;
     if (log.size === 0) return;
     if (scroller.scrollTop < NEAR) {
@@ -209,10 +255,11 @@ export class TimelineView {
     }
     const below = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
     if (below < NEAR && window.down(log)) this.update(true);
+    else if (below < NEAR && past !== null && !loadingFailed) void this.on.newer(this.store.current);
   }
 
   #older() {
-    const { log } = this.store.current;
+    const { shown: log } = this.store.current;
     if (this.#window.up(log)) this.update(true);
     else void this.on.older(this.store.current);
   }
@@ -229,18 +276,11 @@ export class TimelineView {
     setText(byId("new-messages-text"), unread === 1 ? "1 new message" : `${unread} new messages`);
     this.jumpButton.hidden = !away || unread > 0;
   }
-
-  /** @param {Element} target */
-  #clicked(target) {
-    const id = target.closest("[data-testid=message]")?.getAttribute("data-id");
-    if (!id) return;
-    if (target.closest(".retry")) this.on.retry(id);
-    if (target.closest(".discard")) this.on.discard(id);
-  }
 }
 
 /** @param {Conversation} conversation @param {string | undefined} me */
 function invitation(conversation, me) {
+  if (conversation.room !== null) return "Say hello. What is said here stays, for the members who come later too.";
   if (conversation.with === null) return "Say hello. What is said here stays, for those who come later too.";
   return conversation.with === me ? "What you write here, only you can read." : "Only the two of you can read what is said here.";
 }

@@ -83,3 +83,9 @@ export const entry = (seq, more = {}) => ({
 
 /** @param {number} first @param {number} last */
 export const entries = (first, last) => Array.from({ length: last - first + 1 }, (_, i) => entry(first + i));
+
+/** @param {object} [more] @returns {any} */
+export const room = (more = {}) => ({ id: "ops", title: "Ops", open: false, owner: "bob", members: ["ann", "bob"], created: 1, modified: 1, head: 0, ...more });
+
+/** An entry of a room's log. @param {number} seq @param {object} data @param {object} [more] @returns {any} */
+export const roomEntry = (seq, data, more = {}) => entry(seq, { type: "room", dest: "rooms/ops", data, ...more });

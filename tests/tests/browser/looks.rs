@@ -95,3 +95,48 @@ async fn accessibility_rules_hold_in_light_and_dark_on_desktop_and_phone() -> Re
     }
     Ok(())
 }
+
+/// Opens what lies over the chat or beside it, one after the other, and looks at each.
+async fn walk_through(page: &Browser, what: &str) -> Result<()> {
+    let look = async |part: &str| -> Result<()> {
+        assert_fits(page, &format!("{part}, {what}")).await?;
+        assert_eq!(violations(page).await?, Vec::<String>::new(), "{part}, {what}");
+        Ok(())
+    };
+    page.run("document.querySelector('[data-testid=message-actions]').click()", &[]).await?;
+    page.visible("message-menu").await?;
+    look("the menu of a message").await?;
+    page.run("document.querySelector('[data-testid=message-menu]').hidePopover()", &[]).await?;
+    page.run("document.querySelector('[data-testid=rooms-open]').click()", &[]).await?;
+    page.visible("rooms-dialog").await?;
+    look("the rooms").await?;
+    page.click("room-new").await?;
+    page.replace("create-name", &"A room with a very long title ".repeat(2)).await?;
+    page.replace("create-member", "bob").await?;
+    page.visible("suggestion").await?;
+    look("a new room").await?;
+    page.click("create-submit").await?;
+    page.gone("create-dialog").await?;
+    page.click("room-details").await?;
+    page.visible("member").await?;
+    look("about a room").await?;
+    page.click("room-delete").await?;
+    page.visible("confirm-dialog").await?;
+    look("a question").await?;
+    page.click("confirm-yes").await?;
+    page.gone("room-dialog").await
+}
+
+#[tokio::test]
+async fn dialogs_and_menus_fit_and_keep_the_accessibility_rules() -> Result<()> {
+    let (app, driver) = (App::start().await?, Driver::start().await?);
+    let _bob = app.member("Bob").await?;
+    for (screen, name) in [(Screen::DarkDesktop, "Ann"), (Screen::Phone, "Carol")] {
+        let page = driver.browser_on(screen).await?;
+        page.enter(&app.url(), name).await?;
+        page.say("something to react to").await?;
+        page.expect_accepted("something to react to").await?;
+        walk_through(&page, &format!("{screen:?}")).await?;
+    }
+    Ok(())
+}

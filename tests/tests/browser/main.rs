@@ -1,6 +1,8 @@
 //! The chat as people see it: the page in real Chromium, each person in a browser of their own.
 
+mod changing;
 mod looks;
 mod recovery;
+mod rooms;
 mod signing_in;
 mod talking;

@@ -1,0 +1,101 @@
+/**
+ * What of a text a search has found, so that it can be marked: the same rules as the server's
+ * (words, "a phrase", prefix*, from:somebody; scripts without spaces match anywhere), without case and accents.
+ *
+ * @typedef {{ text: string, found: boolean }} Piece
+ */
+
+const TOKEN = /"([^"]*)"?|(\S+)/gu;
+/** Scripts that are written without spaces between words. */
+const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u;
+const LETTER = "[\\p{L}\\p{N}\\p{M}_]";
+/** Characters of a text that are shown around what was found. */
+const BEFORE = 40;
+const SHOWN = 180;
+
+/**
+ * What in a text answers to a question, as one expression for a folded text; null for nothing.
+ * @param {string} q
+ * @returns {RegExp | null}
+ */
+export function finder(q) {
+  const parts = [];
+  for (const [, phrase, word] of q.matchAll(TOKEN)) {
+    if (word !== undefined && /^from:/i.test(word)) continue;
+    const prefix = word?.endsWith("*") ?? false;
+    const words = fold(phrase ?? word ?? "").text.match(new RegExp(`${LETTER}+`, "gu")) ?? [];
+    if (words.length === 0) continue;
+    const expression = words.join("[^\\p{L}\\p{N}]+");
+    const anywhere = UNSPACED.test(expression);
+    parts.push(anywhere ? expression : `(?<!${LETTER})${expression}${prefix ? `${LETTER}*` : `(?!${LETTER})`}`);
+  }
+  return parts.length === 0 ? null : new RegExp(parts.join("|"), "gu");
+}
+
+/**
+ * A text in pieces, those that were found marked; together they are the text again.
+ * @param {string} text
+ * @param {RegExp | null} expression
+ * @returns {Piece[]}
+ */
+export function marked(text, expression) {
+  if (expression === null || text === "") return [{ text, found: false }];
+  const { text: folded, places } = fold(text);
+  /** @type {Piece[]} */
+  const pieces = [];
+  let done = 0;
+  for (const match of folded.matchAll(expression)) {
+    const from = places[match.index] ?? 0;
+    const to = places[match.index + match[0].length] ?? text.length;
+    if (to <= from) continue;
+    if (from > done) pieces.push({ text: text.slice(done, from), found: false });
+    pieces.push({ text: text.slice(from, to), found: true });
+    done = to;
+  }
+  if (done < text.length) pieces.push({ text: text.slice(done), found: false });
+  return pieces;
+}
+
+/**
+ * The part of a long text around the first thing that was found, on one line.
+ * @param {string} text
+ * @param {RegExp | null} expression
+ * @returns {Piece[]}
+ */
+export function snippet(text, expression) {
+  const line = text.replace(/\s+/gu, " ").trim();
+  const pieces = marked(line, expression);
+  const before = pieces.length > 1 && pieces[0]?.found === false ? pieces[0].text.length : 0;
+  const start = before > 2 * BEFORE ? wordStart(line, before - BEFORE, before) : 0;
+  const end = wholeCharacter(line, Math.min(line.length, start + SHOWN));
+  return marked(`${start > 0 ? "…" : ""}${line.slice(start, end)}${end < line.length ? "…" : ""}`, expression);
+}
+
+/** @param {string} line @param {number} from @param {number} until */
+function wordStart(line, from, until) {
+  const space = line.indexOf(" ", from);
+  return space >= 0 && space < until ? space + 1 : wholeCharacter(line, from);
+}
+
+/** Not into the middle of a character. @param {string} text @param {number} at */
+const wholeCharacter = (text, at) => (/[\udc00-\udfff]/.test(text[at] ?? "") ? at + 1 : at);
+
+/**
+ * Without case and accents, and for each place in it the place in the text it came from.
+ * @param {string} text
+ * @returns {{ text: string, places: number[] }}
+ */
+function fold(text) {
+  let folded = "";
+  /** @type {number[]} */
+  const places = [];
+  let at = 0;
+  for (const character of text) {
+    const plain = character.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+    for (let i = 0; i < plain.length; i += 1) places.push(at);
+    folded += plain;
+    at += character.length;
+  }
+  places.push(text.length);
+  return { text: folded, places };
+}
