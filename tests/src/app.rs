@@ -220,6 +220,22 @@ impl App {
         self.process.signal(Signal::INT)
     }
 
+    /// Stops it as it stands, with SIGSTOP, until [`App::thaw`].
+    ///
+    /// # Errors
+    /// When it has ended already.
+    pub fn freeze(&self) -> Result<()> {
+        self.process.signal(Signal::STOP)
+    }
+
+    /// Lets a frozen server go on as if no time had passed.
+    ///
+    /// # Errors
+    /// When it has ended already.
+    pub fn thaw(&self) -> Result<()> {
+        self.process.signal(Signal::CONT)
+    }
+
     /// Waits until it has ended by itself.
     ///
     /// # Errors

@@ -10,7 +10,7 @@
 #[path = "../../crates/store/tests/suite/cluster.rs"]
 mod postgres;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use futures::future::try_join;
@@ -175,5 +175,45 @@ async fn whoever_was_on_a_killed_node_goes_on_at_the_other() -> Result<()> {
     let outsider = Subscriber::start(&nodes.broker, "public/#").await?;
     let published = outsider.expect_text("the broker never heard this").await?.json()?;
     assert_eq!(published["seq"].as_u64(), Some(left.seq));
+    Ok(())
+}
+
+/// Longer than a lease lasts.
+const ASLEEP: Duration = Duration::from_secs(22);
+
+#[tokio::test]
+async fn a_node_that_slept_through_its_lease_gives_way_and_loses_nothing() -> Result<()> {
+    let (database, broker) = (Cluster::start(), Mosquitto::start().await?);
+    let url = database.database("chat");
+    let node = || App::builder().no_rate_limit().args(["--database", &url]).broker(&broker.url()).start();
+    let (mut one, two) = (node().await?, node().await?);
+    let (mut ann, mut bob) = (one.member("Ann").await?, two.member("Bob").await?);
+    let before = ann.say("public", "before").await?;
+    bob.expect_text("before").await?;
+
+    one.freeze()?;
+    // It lies in the socket of a node that is not there.
+    let text = json!({"text": "into the silence"});
+    ann.send(&json!({"type": "msg", "id": "silence", "dest": "public", "data": text})).await?;
+    let mut again = ann.resume(two.address(), &[("public", before.seq)]).await?;
+    let first = again.send_message("silence", "public", &text).await?;
+    tokio::time::sleep(ASLEEP).await;
+    // Whoever starts now takes its place.
+    let three = node().await?;
+    let carol = three.member("Carol").await?;
+    bob.say("public", "meanwhile").await?;
+    carol.expect_text("meanwhile").await?;
+
+    one.thaw()?;
+    let status = one.ended().await?;
+    assert!(!status.success(), "somebody has to see that it was not asked to: {status}");
+    again.say("private/bob", "and it goes on").await?;
+    bob.expect_text("and it goes on").await?;
+    let log = bob.whole_history("public").await?;
+    let ids: Vec<_> = log.iter().filter(|entry| entry["id"] == "silence").collect();
+    assert_eq!((ids.len(), ids[0]["seq"].as_u64()), (1, Some(first.seq)), "{log:?}");
+    assert!(is_gapless(&public(&again)) && is_gapless(&public(&bob)));
+    let seen: Vec<_> = public(&bob).into_iter().map(|(_, text)| text).collect();
+    assert_eq!(seen, ["before", "into the silence", "meanwhile"]);
     Ok(())
 }

@@ -56,6 +56,8 @@ pub struct Run {
     pub configuration: Configuration,
     /// What everything is made from.
     pub seed: u64,
+    /// What to type to have the same run again.
+    pub replay: String,
     /// How long things break.
     pub duration: Duration,
     /// What breaks first, however short the run is.
@@ -95,7 +97,7 @@ impl Run {
     /// # Errors
     /// When a program fails.
     pub async fn go(&self) -> Result<Outcome> {
-        let (history, suffered, skipped) = self.play().await.with_context(|| self.replay())?;
+        let (history, suffered, skipped) = self.play().await.with_context(|| self.replay.clone())?;
         let violations = checker::check(&history);
         let figures = Figures::of(&history, &suffered, &skipped, &violations);
         Ok(Outcome { figures, violations, history })
@@ -113,15 +115,7 @@ impl Run {
         let path = target()?.join(format!("{}-{}.jsonl", self.name, self.seed));
         history.save(&path)?;
         let report = checker::report(history, violations);
-        bail!("{report}\nthe whole history: {}\n{}", path.display(), self.replay())
-    }
-
-    fn replay(&self) -> String {
-        let (seconds, rate) = (self.duration.as_secs(), self.rate);
-        format!(
-            "replay: CHAOS_SEED={} CHAOS_SECONDS={seconds} CHAOS_RATE={rate} CHAOS_ONLY={} make test-chaos",
-            self.seed, self.name
-        )
+        bail!("{report}\nthe whole history: {}\n{}", path.display(), self.replay)
     }
 
     async fn play(&self) -> Result<(History, Vec<Fault>, Vec<Fault>)> {

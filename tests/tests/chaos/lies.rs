@@ -19,6 +19,7 @@ async fn run(lie: Lie) -> Result<Outcome> {
         name: format!("lie-{lie:?}"),
         configuration: Configuration::Embedded,
         seed: 5,
+        replay: format!("what failed was told {lie:?}"),
         duration: LONG,
         first: Vec::new(),
         faults: Vec::new(),

@@ -85,11 +85,17 @@ impl Scene {
         let kills = number("CHAOS_KILLS")?.map_or(Ok(1), usize::try_from)?;
         say(&format!("{} seed={seed} begins", self.name));
         let is_cluster = matches!(self.configuration, Configuration::Nodes(_));
+        let duration = Duration::from_secs(seconds) / share;
         let run = Run {
             name: self.name.to_owned(),
             configuration: self.configuration,
             seed,
-            duration: Duration::from_secs(seconds) / share,
+            replay: format!(
+                "replay: CHAOS_SEED={seed} CHAOS_SECONDS={} CHAOS_RATE={rate} CHAOS_KILLS={kills} CHAOS_ONLY={} make test-chaos",
+                duration.as_secs(),
+                self.name
+            ),
+            duration,
             first: self.first.to_vec(),
             faults: self.faults(kills),
             rate,
