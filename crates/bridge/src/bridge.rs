@@ -109,6 +109,7 @@ impl Bridge {
         tasks.spawn(hub.clone().wake_readers());
         tasks.spawn(hub.clone().run_link());
         tasks.spawn(hub.clone().publish_again());
+        tasks.spawn(hub.clone().publish_late());
         tasks.spawn(hub.clone().keep_positions());
         tasks.spawn(hub.clone().keep_presence());
         tasks.spawn(hub.clone().keep_lease(lease.lease()));
@@ -198,7 +199,7 @@ impl Bridge {
         let lease = format!("node/{}", hub.node);
         let stored = async {
             hub.store.set_presence(&hub.node, &[], &offline).await?;
-            hub.store.set_confirmed(&hub.node, hub.confirm.low()).await?;
+            hub.store.set_confirmed(&hub.node, hub.confirmed_low()).await?;
             leave_to_others(hub).await?;
             hub.store.release_lease(&lease, &hub.incarnation).await
         };

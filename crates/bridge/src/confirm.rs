@@ -83,6 +83,17 @@ impl Confirm {
         Some(state.start(position, copies))
     }
 
+    /// Remembers an entry that turned out to be committed when nobody expected it any more: it has to be published.
+    pub(crate) fn late(&self, position: u64) {
+        let mut state = self.state();
+        state.newest = state.newest.max(position);
+        // From there on it is read with all the others.
+        if state.behind.is_none_or(|behind| position < behind) {
+            state.outstanding.entry(position).or_insert(Place::Waiting);
+        }
+        self.changed.notify_one();
+    }
+
     /// One copy has been confirmed by the broker.
     pub(crate) fn acked(&self, position: u64, attempt: Attempt) {
         let mut state = self.state();
@@ -244,6 +255,26 @@ mod tests {
             confirm.acked(position, attempt);
         }
         assert_eq!(confirm.low(), 10);
+    }
+
+    #[test]
+    fn what_was_committed_unnoticed_is_published() {
+        let confirm = caught_up(0);
+        let first = confirm.accepted(1, 1).unwrap();
+        let third = confirm.accepted(3, 1).unwrap();
+        confirm.acked(1, first);
+        confirm.acked(3, third);
+        assert_eq!(confirm.low(), 3);
+        confirm.late(2);
+        assert_eq!((confirm.low(), confirm.next(9)), (1, Next::Positions(vec![2])));
+        let second = confirm.again(2, 1).unwrap();
+        confirm.late(2);
+        assert_eq!(confirm.next(9), Next::Nothing, "it is on its way");
+        confirm.acked(2, second);
+        assert_eq!(confirm.low(), 3);
+        let reading = Confirm::new(5);
+        reading.late(7);
+        assert_eq!(reading.next(9), Next::From(6));
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl Hub {
 
     /// Stores the position below which everything is confirmed, and keeps the figures.
     pub(crate) async fn keep_positions(self: Arc<Self>) {
-        let mut stored = self.confirm.low();
+        let mut stored = self.confirmed_low();
         let mut ticks = interval(CONFIRM_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -100,13 +100,34 @@ impl Hub {
             metrics::gauge!("mqttchat_sessions").set(self.people.session_count() as f64);
             metrics::gauge!("mqttchat_users").set(self.people.user_count() as f64);
             metrics::gauge!("mqttchat_unconfirmed").set(self.confirm.outstanding() as f64);
-            let low = self.confirm.low();
+            let low = self.confirmed_low();
             if low != stored {
                 match self.store.set_confirmed(&self.node, low).await {
                     Ok(()) => stored = low,
                     Err(error) => tracing::warn!(%error, "the confirmed position can't be stored"),
                 }
             }
+        }
+    }
+
+    /// The position up to which everything is confirmed that may be in the log.
+    pub(crate) fn confirmed_low(&self) -> u64 {
+        // Asked on both sides: a doubt may begin or end in between.
+        let before = self.store.doubted();
+        let low = self.confirm.low();
+        let doubted = before.into_iter().chain(self.store.doubted()).min();
+        doubted.map_or(low, |position| low.min(position - 1))
+    }
+
+    /// Has published what turns out to be in the log though its author was told otherwise, for as long as the node runs.
+    pub(crate) async fn publish_late(self: Arc<Self>) {
+        loop {
+            self.store
+                .committed_late(|positions| {
+                    tracing::info!(entries = positions.len(), "entries were stored that nobody was told of");
+                    positions.iter().for_each(|position| self.confirm.late(*position));
+                })
+                .await;
         }
     }
 

@@ -250,6 +250,26 @@ impl Store {
         on_backend!(self, backend => backend.entry_by_id(from, id).await)
     }
 
+    /// The lowest position that an append may have which was answered as [`AppendError::Unavailable`]: its commit is in
+    /// doubt, or wasn't for long enough to say so. What is confirmed must not be said to reach it. Never blocks.
+    #[must_use]
+    pub fn doubted(&self) -> Option<u64> {
+        match &*self.backend {
+            // A commit that fails is not in the log.
+            crate::Backend::Sqlite(_) => None,
+            crate::Backend::Postgres(backend) => backend.doubted(),
+        }
+    }
+
+    /// Waits until appends that were answered as unavailable turn out to be in the log, and gives their positions to
+    /// `take`; until that has returned, they are [`Store::doubted`]. Cancel safe.
+    pub async fn committed_late(&self, take: impl FnOnce(&[u64])) {
+        match &*self.backend {
+            crate::Backend::Sqlite(_) => std::future::pending().await,
+            crate::Backend::Postgres(backend) => backend.committed_late(take).await,
+        }
+    }
+
     /// The entries that `node` appended after a position, in position order, at most `limit`. A node's entries
     /// are those that a store appended after its [`Store::acquire_node`] had given it that node.
     ///

@@ -419,6 +419,38 @@ async fn cut_before_and_after_the_commit() {
     assert_eq!(log_of(&store, &conversation).await.len(), 4);
 }
 
+/// The connection is lost at the commit, and the database with it for so long that nobody can wait for what became of
+/// it: what is in the log all the same is not forgotten.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cut_at_the_commit_and_away_for_long() {
+    let cluster = Cluster::start();
+    cluster.database("chat");
+    let cutter = Cutter::before(cluster.socket());
+    let store = open(&cutter.address("chat")).await;
+    let node = store.acquire_node("a", TTL).await.unwrap().name;
+    insist(&store, msg("ann", &Conversation::Public, "first", "x")).await;
+    for (cut, id) in [(Cut::After, "stored"), (Cut::Before, "lost")] {
+        cutter.cut(cut);
+        cutter.shut(true);
+        let refused = store.append(msg("ann", &Conversation::Public, id, "x")).await;
+        assert!(matches!(refused, Err(AppendError::Unavailable(_))), "{cut:?}: {refused:?}");
+        let doubted = store.doubted().unwrap();
+        cutter.shut(false);
+        if cut == Cut::After {
+            let mut late = Vec::new();
+            let learnt = store.committed_late(|positions| late.extend_from_slice(positions));
+            tokio::time::timeout(Duration::from_secs(30), learnt).await.unwrap();
+            assert_eq!(late, [doubted]);
+            let left = store.unconfirmed(&node, doubted - 1, 9).await.unwrap();
+            assert_eq!((left.len(), left[0].position, left[0].id.as_str()), (1, doubted, id));
+        }
+        let again = insist(&store, msg("ann", &Conversation::Public, id, "x")).await;
+        assert_eq!(again.fresh, cut == Cut::Before);
+        assert_eq!(store.doubted(), None);
+    }
+    assert_eq!(log_of(&store, &Conversation::Public).await.len(), 3);
+}
+
 /// A fail-over to a replica that had not got everything: numbers that clients have seen must not be given again.
 #[tokio::test]
 async fn a_database_that_has_lost_entries_is_another_log() {

@@ -5,6 +5,7 @@
 //! | `writer` | one thread, one connection: commits the appends and cursors that wait, a batch at a time |
 //! | `batch`, `plan`, `names` | one batch: what it reads and locks, what each write comes to, the numbers it needs |
 //! | `changes`, `room_changes` | the same for messages and rooms that are changed |
+//! | `doubt` | batches of which nobody could say in time whether they were committed |
 //! | `pool` | a few connections for reads, and for all other writes |
 //! | `session`, `migrations` | connecting: settings, schema, secrets, is it the same log |
 //! | `log`, `rooms`, `users`, `presence`, `cursors`, `leases` | the questions and writes of each |
@@ -12,6 +13,7 @@
 mod batch;
 mod changes;
 mod cursors;
+mod doubt;
 mod fault;
 mod leases;
 mod log;
@@ -79,6 +81,14 @@ impl Postgres {
 
     pub(crate) fn health(&self) -> Health {
         self.health.get()
+    }
+
+    pub(crate) fn doubted(&self) -> Option<u64> {
+        self.writer.doubts.lowest()
+    }
+
+    pub(crate) async fn committed_late(&self, take: impl FnOnce(&[u64])) {
+        self.writer.doubts.late(take).await;
     }
 
     pub(crate) async fn close(&self) {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 use super::batch::{self, Committed, Failed, Witness};
+use super::doubt::Doubts;
 use super::fault::Fault;
 use super::names::Names;
 use super::session::{Database, Session};
@@ -34,6 +35,7 @@ pub(super) struct Writer {
     queue: Arc<Queue<Write>>,
     /// The number of the node whose appends these are; 0 while there is none.
     pub(super) node: Arc<AtomicI64>,
+    pub(super) doubts: Arc<Doubts>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -45,6 +47,7 @@ impl Writer {
     ) -> Result<Self, StoreError> {
         let no_thread = |error: std::io::Error| StoreError::Unavailable(error.to_string());
         let (queue, node) = (Arc::new(Queue::new()), Arc::new(AtomicI64::new(0)));
+        let doubts = Arc::new(Doubts::default());
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_thread)?;
         let thread = Thread {
@@ -57,6 +60,7 @@ impl Writer {
                 names: Names::default(),
                 session: None,
                 newest: 0,
+                doubts: doubts.clone(),
                 back_off: BACK_OFF.0,
                 away: None,
             },
@@ -65,7 +69,7 @@ impl Writer {
             .name("store-writer".into())
             .spawn(move || thread.run(&runtime))
             .map_err(no_thread)?;
-        Ok(Self { queue, node, thread: Mutex::new(Some(thread)) })
+        Ok(Self { queue, node, doubts, thread: Mutex::new(Some(thread)) })
     }
 
     /// Queues a write; refuses it when the writer stops.
@@ -108,6 +112,7 @@ struct State {
     back_off: Duration,
     /// The newest position that was committed.
     newest: i64,
+    doubts: Arc<Doubts>,
     /// Until when connecting is not tried again, and why.
     away: Option<(Instant, String)>,
 }
@@ -129,7 +134,7 @@ impl Thread {
     }
 
     fn idle(&mut self, runtime: &Runtime) {
-        if !runtime.block_on(self.state.is_alive()) {
+        if !runtime.block_on(self.state.is_alive()) || self.state.doubts.first().is_some() {
             self.work_off(runtime, vec![Write::Probe]);
         }
     }
@@ -160,6 +165,7 @@ impl State {
     async fn commit(&mut self, writes: &[Write], node: Option<i64>) -> Result<Vec<Verdict>, Fault> {
         let started = Instant::now();
         let given = self.clock.as_ref().map(|clock| signed(clock.now()));
+        self.settle_doubts().await;
         match self.try_often(writes, node, given).await {
             Ok(Committed { verdicts, changed, newest }) => {
                 self.newest = newest.map_or(self.newest, |newest| self.newest.max(newest));
@@ -208,8 +214,13 @@ impl State {
                         reason = fault.reason(),
                         "the connection was lost during a commit: looking what became of it"
                     );
-                    if self.fate(&witness).await.ok_or(fault)? {
-                        return Ok(committed);
+                    match self.fate(&witness).await {
+                        Some(true) => return Ok(committed),
+                        Some(false) => {}
+                        None => {
+                            self.doubts.open(witness, &committed.verdicts);
+                            return Err(fault);
+                        }
                     }
                 }
             }
@@ -310,6 +321,16 @@ impl State {
             self.disconnect();
         }
         answers && self.health.is_ok()
+    }
+
+    /// Looks once more what became of commits that nobody could say anything about in time.
+    async fn settle_doubts(&mut self) {
+        while let Some(witness) = self.doubts.first() {
+            // Still going on, or still away.
+            let Ok(Some(committed)) = self.ask_fate(&witness).await else { return };
+            tracing::info!(committed, "what became of an earlier commit is known now");
+            self.doubts.settle_first(committed);
+        }
     }
 
     /// Whether a transaction was committed; `None` when that can't be found out in time.

@@ -1,6 +1,7 @@
 //! Something between a store and its database that cuts the connection at a commit.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
@@ -20,6 +21,7 @@ pub enum Cut {
 pub struct Cutter {
     directory: TempDir,
     next: Arc<Mutex<Option<Cut>>>,
+    shut: Arc<AtomicBool>,
 }
 
 const NAME: &str = ".s.PGSQL.5432";
@@ -29,8 +31,9 @@ impl Cutter {
         let directory = tempfile::Builder::new().prefix("cut").tempdir_in("/tmp").unwrap();
         let listener = UnixListener::bind(directory.path().join(NAME)).unwrap();
         let next = Arc::new(Mutex::new(None));
-        tokio::spawn(accept(listener, socket.join(NAME), next.clone()));
-        Self { directory, next }
+        let shut = Arc::new(AtomicBool::new(false));
+        tokio::spawn(accept(listener, socket.join(NAME), next.clone(), shut.clone()));
+        Self { directory, next, shut }
     }
 
     pub fn address(&self, database: &str) -> String {
@@ -43,14 +46,27 @@ impl Cutter {
         *self.next.lock().unwrap() = Some(cut);
     }
 
+    /// Lets nobody in any more, or again. Who is in stays.
+    pub fn shut(&self, shut: bool) {
+        self.shut.store(shut, Ordering::SeqCst);
+    }
+
     /// Whether that has happened.
     pub fn has_cut(&self) -> bool {
         self.next.lock().unwrap().is_none()
     }
 }
 
-async fn accept(listener: UnixListener, server: PathBuf, next: Arc<Mutex<Option<Cut>>>) {
+async fn accept(
+    listener: UnixListener,
+    server: PathBuf,
+    next: Arc<Mutex<Option<Cut>>>,
+    shut: Arc<AtomicBool>,
+) {
     while let Ok((client, _)) = listener.accept().await {
+        if shut.load(Ordering::SeqCst) {
+            continue;
+        }
         let Ok(server) = UnixStream::connect(&server).await else { continue };
         tokio::spawn(relay(client, server, next.clone()));
     }
