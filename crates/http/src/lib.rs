@@ -3,7 +3,7 @@
 //! A [`Listener`] accepts connections within limits and hands their requests to [`app`]'s routes, which warp picks.
 //! `/ws` becomes a [`ws::WsTransport`], and the bridge runs a session over it.
 //!
-//! Programs ask below `/api`, one file a resource.
+//! Programs ask below `/api`, one file a resource; server-sent events are sessions whose client only listens.
 //!
 //! Requests that name another host than this server are refused, responses carry a policy for browsers, and errors are
 //! problem details ([`Problem`]), all in one place each.
@@ -20,6 +20,7 @@ mod origin;
 mod problem;
 mod process;
 mod quota;
+mod sse;
 mod upgrade;
 pub mod ws;
 

@@ -231,6 +231,10 @@ async fn every_call_is_described_and_answers_as_described() {
         let allow = site.request("OPTIONS", &format!("/api/v1/{address}"), &[]).await;
         let allow: Vec<String> =
             allow.header("allow").unwrap().split(", ").map(str::to_ascii_lowercase).collect();
+        if address == "events" {
+            // Without end, and refused without its parameter: `events.rs` listens.
+            continue;
+        }
         for (method, call) in item.as_object().unwrap() {
             assert!(allow.contains(method), "{method} {path} is described, and {allow:?} there");
             let responses = call["responses"].as_object().unwrap();

@@ -9,6 +9,7 @@ mod body;
 mod conversations;
 mod cors;
 mod etag;
+mod events;
 mod messages;
 mod openapi;
 mod page;
@@ -108,6 +109,7 @@ impl Resource {
             (Self::Conversations, _) => conversations::list(program, call).await,
             (Self::Users, _) => users::list(program, call).await,
             (Self::User(user), _) => users::one(program, call, &user).await,
+            (Self::Events, _) => events::follow(api, program, call).await,
             (Self::Say(dest), _) => say::say(api, program, call, body, &dest).await,
             (Self::OpenApi, _) => openapi::document(call),
         }

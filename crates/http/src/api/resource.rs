@@ -16,6 +16,8 @@ pub(super) enum Resource {
     User(UserId),
     /// `public`, `rooms/{room}`, `private/{user}`: where a text can be sent to.
     Say(Dest),
+    /// `events`
+    Events,
     /// `openapi.json`
     OpenApi,
 }
@@ -39,6 +41,7 @@ impl Resource {
             ["users", user] => Self::User(UserId::parse(user)?),
             ["public"] => Self::Say(Dest::Public),
             ["rooms" | "private", _] => Self::Say(Dest::parse(&segments.join("/")).ok()?),
+            ["events"] => Self::Events,
             ["openapi.json"] => Self::OpenApi,
             _ => return None,
         })
@@ -48,7 +51,9 @@ impl Resource {
     pub(super) fn methods(&self) -> &'static str {
         match self {
             Self::Messages => "GET, HEAD, POST, OPTIONS",
-            Self::Conversations | Self::Users | Self::User(_) | Self::OpenApi => "GET, HEAD, OPTIONS",
+            Self::Conversations | Self::Users | Self::User(_) | Self::Events | Self::OpenApi => {
+                "GET, HEAD, OPTIONS"
+            }
             Self::Say(_) => "POST, OPTIONS",
         }
     }

@@ -199,3 +199,12 @@ pub(super) struct UsersQuery {
     #[param(nullable = false, minimum = 1, maximum = 9_007_199_254_740_992_u64)]
     limit: Option<u64>,
 }
+
+/// What to follow.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct EventsQuery {
+    /// The conversations, separated by commas or given one by one.
+    #[param(style = Form, explode, min_items = 1, max_items = 100, example = json!(["public"]))]
+    dest: Vec<String>,
+}

@@ -28,6 +28,7 @@ pub(crate) struct Site {
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<()>,
     store: Store,
+    pub(crate) bridge: Bridge,
     _data: TempDir,
 }
 
@@ -64,15 +65,16 @@ impl Site {
         let listener = Listener::bind(([127, 0, 0, 1], 0).into(), setup.listen).unwrap();
         let address = listener.local_addr();
         let (stop, stopped) = oneshot::channel();
+        let app = app(bridge.clone(), options);
         let served = tokio::spawn(async move {
             let _page = setup.page;
             listener
-                .serve(app(bridge, options), async {
+                .serve(app, async {
                     let _ = stopped.await;
                 })
                 .await;
         });
-        Self { address, stop: Some(stop), served, store, _data: data }
+        Self { address, stop: Some(stop), served, store, bridge, _data: data }
     }
 
     /// Stops it, and waits until it has.
