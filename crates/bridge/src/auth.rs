@@ -176,7 +176,7 @@ impl Authenticator for Guests {
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "maps an error")]
-fn store_away(error: mqttchat_store::StoreError) -> Denied {
+pub(crate) fn store_away(error: mqttchat_store::StoreError) -> Denied {
     tracing::warn!(%error, "nobody can be signed in");
     Denied::Refused(unavailable())
 }

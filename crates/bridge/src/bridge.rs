@@ -112,6 +112,7 @@ impl Bridge {
         tasks.spawn(hub.clone().publish_late());
         tasks.spawn(hub.clone().keep_positions());
         tasks.spawn(hub.clone().keep_presence());
+        tasks.spawn(hub.clone().watch_keys());
         tasks.spawn(hub.clone().keep_lease(lease.lease()));
         if hub.options.mqtt.private == crate::Private::Auto && hub.options.mqtt.strangers.is_none() {
             tasks.spawn(hub.clone().probe_strangers());

@@ -14,6 +14,7 @@ use crate::confirm::Confirm;
 use crate::deliver::Deliveries;
 use crate::figures::Figures;
 use crate::incoming::Seen;
+use crate::keys::Keys;
 use crate::link::Link;
 use crate::options::{BridgeOptions, Private};
 use crate::peers::Peers;
@@ -50,6 +51,7 @@ pub(crate) struct Hub {
     pub(crate) seen: Seen,
     pub(crate) states: States,
     pub(crate) peers: Peers,
+    pub(crate) keys_in_use: Keys,
     /// Rung when another process has taken this node's place.
     pub(crate) fenced: Notify,
     pub(crate) figures: Figures,
@@ -102,6 +104,7 @@ impl Hub {
             seen: Seen::default(),
             states: States::default(),
             peers: Peers::default(),
+            keys_in_use: Keys::default(),
             fenced: Notify::new(),
             figures: Figures::new(),
             slots: Slots::new(options.mqtt.max_clients),

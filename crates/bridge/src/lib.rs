@@ -7,7 +7,7 @@
 //! - `deliver`: from the store's commits to everybody, the one place where an entry becomes a frame;
 //! - `sequencer`, `ring`, `cursor`: the order of one conversation on this node, and where each reader stands;
 //! - `roster`, `people`, `typing`: who is here;
-//! - `program`: what the HTTP API and applications ask of a node without a session;
+//! - `program`, `keys`: what the HTTP API and applications ask of a node without a session;
 //! - `link`, `client`, `incoming`, `ingest`: MQTT clients, and what they bring;
 //! - `confirm`, `again`, `states`, `node`: what the broker hasn't confirmed, and what keeps a node going;
 //! - `cluster`, `peers`: other nodes on the same store;
@@ -39,6 +39,7 @@ mod hub;
 mod incoming;
 mod ingest;
 mod join;
+mod keys;
 mod limits;
 mod link;
 mod mail;

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mqttchat_protocol::{
-    Dest, DisplayName, Entry, ErrorCode, Hello, HistoryBounds, Limits, MessageId, Person, PersonState,
-    Refusal, UserId,
+    ApiSecret, Dest, DisplayName, Entry, ErrorCode, Hello, HistoryBounds, Limits, MessageId, Person,
+    PersonState, Refusal, UserId,
 };
-use mqttchat_store::Appended;
+use mqttchat_store::{Appended, Scopes};
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
@@ -22,6 +22,7 @@ use crate::deliver::{Origin, unavailable};
 use crate::greet::{Ended, open_as};
 use crate::history::{Page, history_page};
 use crate::hub::Hub;
+use crate::keys::Revocable;
 use crate::session::CloseCode;
 use crate::transport::Transport;
 use crate::whois::{conversations_page, users_page};
@@ -29,11 +30,14 @@ use crate::whois::{conversations_page, users_page};
 /// How a session ends that the store didn't let begin: "Try Again Later" (IANA WebSocket Close Code 1013).
 const TRY_LATER: CloseCode = (1013, "the store is away; try again later");
 
-/// A user, spoken for by a program. Rights are read again for each call.
+/// A user, spoken for by a program. Rights are read again for each call; what an API key may not be used for is refused.
 #[derive(Clone)]
 pub struct Program {
     hub: Arc<Hub>,
     who: Caller,
+    scopes: Scopes,
+    /// The API key that it has shown, by its number.
+    key: Option<u64>,
 }
 
 /// A message that is in the log.
@@ -52,11 +56,16 @@ impl std::fmt::Debug for Program {
 }
 
 impl Bridge {
-    /// The program that shows this token, which speaks for the token's user.
+    /// The program that shows this token or API key, which speaks for its user.
     ///
     /// # Errors
     /// [`Denied`]: the token is no good, or the store can't be asked.
     pub async fn program(&self, token: &str) -> Result<Program, Denied> {
+        if ApiSecret::is_meant(token) {
+            let key = self.hub.apikey(token).await?;
+            let who = Caller::new(key.user, key.name);
+            return Ok(Program { hub: self.hub.clone(), who, scopes: key.scopes, key: Some(key.id) });
+        }
         let hello = Hello { name: None, token: Some(token.to_owned()), log: None, resume: BTreeMap::new() };
         Ok(self.program_of(self.hub.identify(&hello).await?))
     }
@@ -74,7 +83,8 @@ impl Bridge {
     /// A program that speaks for a user who was signed in just now.
     #[must_use]
     pub fn program_of(&self, identity: Identity) -> Program {
-        Program { hub: self.hub.clone(), who: Caller::new(identity.user, identity.name) }
+        let who = Caller::new(identity.user, identity.name);
+        Program { hub: self.hub.clone(), who, scopes: Scopes::ALL, key: None }
     }
 
     /// What a client may do.
@@ -91,6 +101,16 @@ impl Program {
         &self.who.user
     }
 
+    /// Refuses what an API key is not for.
+    fn needs(&self, has: bool, scope: &str) -> Result<(), Refusal> {
+        let reason = || format!("this API key has not the scope {scope}");
+        has.then_some(()).ok_or_else(|| Refusal::new(ErrorCode::Forbidden, reason()))
+    }
+
+    fn reads(&self) -> Result<(), Refusal> {
+        self.needs(self.scopes.read, "read")
+    }
+
     /// Sends a message, and waits until it is on disk. The same id, conversation and content again are the same message.
     ///
     /// Cancel safety: dropped, it may or may not be sent; the same id can be sent again.
@@ -98,6 +118,7 @@ impl Program {
     /// # Errors
     /// `too_large`, `rate_limited`, `id_conflict`, `not_found`, `forbidden`, `unavailable`.
     pub async fn send(&self, id: MessageId, dest: &Dest, data: &Map<String, Value>) -> Result<Sent, Refusal> {
+        self.needs(self.scopes.write, "write")?;
         let content = Content::message(data.clone());
         let entry = content.into_entry(&self.hub.options.limits, &self.who, id, dest)?;
         take_turn(&self.hub.people.bucket_of(&self.who.user))?;
@@ -113,41 +134,45 @@ impl Program {
     /// Reads a page of a conversation's log.
     ///
     /// # Errors
-    /// `not_found`, `unavailable`.
+    /// `forbidden` without the scope, `not_found`, `unavailable`.
     pub async fn history(&self, dest: &Dest, bounds: HistoryBounds) -> Result<Page, Refusal> {
+        self.reads()?;
         history_page(&self.hub, &self.who, dest, bounds).await
     }
 
     /// A page of the user's conversations as docs/protocol.md §4 shows them, by dest, and whether there are more.
     ///
     /// # Errors
-    /// `unavailable`.
+    /// `forbidden` without the scope, `unavailable`.
     pub async fn conversations(
         &self,
         after: Option<&str>,
         limit: Option<u64>,
     ) -> Result<(Vec<Value>, bool), Refusal> {
+        self.reads()?;
         conversations_page(&self.hub, &self.who, after, limit).await
     }
 
     /// A page of all users by id, or of those in one state, and whether there are more.
     ///
     /// # Errors
-    /// `unavailable`.
+    /// `forbidden` without the scope, `unavailable`.
     pub async fn users(
         &self,
         state: Option<PersonState>,
         after: Option<&str>,
         limit: Option<u64>,
     ) -> Result<(Vec<Person>, bool), Refusal> {
+        self.reads()?;
         users_page(&self.hub, state, after, limit).await
     }
 
     /// A user.
     ///
     /// # Errors
-    /// `not_found`, `unavailable`.
+    /// `forbidden` without the scope, `not_found`, `unavailable`.
     pub async fn person(&self, id: &UserId) -> Result<Person, Refusal> {
+        self.reads()?;
         let person = self.hub.person(id).await?;
         person.ok_or_else(|| Refusal::new(ErrorCode::NotFound, format!("there is no user {id}")))
     }
@@ -155,8 +180,9 @@ impl Program {
     /// Whether the user may read a conversation at this moment.
     ///
     /// # Errors
-    /// `not_found`, `unavailable`.
+    /// `forbidden` without the scope, `not_found`, `unavailable`.
     pub async fn may_read(&self, dest: &Dest) -> Result<(), Refusal> {
+        self.reads()?;
         self.hub.readable(&self.who, dest).await.map(|_| ())
     }
 
@@ -173,6 +199,7 @@ impl Program {
         let identity = Identity { user: self.who.user.clone(), name: self.who.name.clone(), token: None };
         let only = conversations.keys().map(|dest| dest.seen_by(&self.who.party)).collect();
         let hub = self.hub.clone();
+        let transport = Revocable::new(&hub, transport, self.key);
         run(transport, move |_| {
             Box::pin(async move {
                 let opened = open_as(&hub, None, &hello, &identity, Some(only)).await;

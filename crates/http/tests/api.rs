@@ -18,6 +18,11 @@ impl<'s> Caller<'s> {
         Self { site, bearer: format!("Bearer {}", site.token(name).await) }
     }
 
+    /// A program with an API key.
+    async fn with_key(site: &'s Site, name: &str, scopes: &str) -> Self {
+        Self { site, bearer: format!("Bearer {}", site.key(name, scopes).await) }
+    }
+
     async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut all = vec![("authorization", self.bearer.as_str())];
         all.extend_from_slice(headers);
@@ -251,4 +256,30 @@ async fn every_call_is_described_and_answers_as_described() {
         let described = item.as_object().unwrap().len();
         assert_eq!(allow.len() - described, if allow.contains(&"get".to_owned()) { 2 } else { 1 }, "{path}");
     }
+}
+
+#[tokio::test]
+async fn keys_may_do_what_they_are_for_until_they_are_revoked() {
+    let site = Site::start().await;
+    let ann = Caller::new(&site, "Ann").await;
+    let writer = Caller::with_key(&site, "Deploy Bot", "write").await;
+    let reader = Caller::with_key(&site, "watch", "read").await;
+    let said = writer.say("m1", "deployed").await;
+    assert_eq!(
+        (said.status, &said.json()["from"], &said.json()["name"]),
+        (201, &json!("deploy-bot"), &json!("Deploy Bot"))
+    );
+    assert_eq!(ann.get("messages?dest=public").await.json()["messages"][0]["from"], "deploy-bot");
+    assert_eq!(reader.get("messages?dest=public").await.status, 200);
+    for refused in
+        [writer.get("messages?dest=public").await, writer.get("users").await, reader.say("m2", "hi").await]
+    {
+        assert_eq!((refused.status, &refused.json()["code"]), (403, &json!("forbidden")));
+    }
+    assert_eq!(writer.get("events?dest=public").await.status, 403);
+    site.revoke("Deploy Bot").await;
+    assert_eq!(writer.say("m3", "again").await.status, 401);
+    assert_eq!(reader.get("users/deploy-bot").await.json()["name"], "Deploy Bot");
+    let unknown = site.request("GET", "/api/v1/users", &[("authorization", "Bearer mck_x")]).await;
+    assert_eq!(unknown.status, 401);
 }

@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use mqttchat_bridge::Program;
 use mqttchat_protocol::{Dest, MessageId};
 use serde_json::{Value, json};
@@ -199,4 +201,24 @@ async fn a_server_that_stops_says_bye() {
     assert!(events.frame("bye").await["data"]["retry_after"].is_u64());
     events.until(": closed 1001").await;
     events.until("0\r\n\r\n").await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_key() {
+    let site = Site::start().await;
+    let (watch, other) = (site.key("watch", "read").await, site.key("other", "read").await);
+    let mut ended = Events::open(&site, &watch, "dest=public", None).await;
+    let mut stays = Events::open(&site, &other, "dest=public", None).await;
+    ended.id().await;
+    stays.id().await;
+    site.revoke("watch").await;
+    let revoked = std::time::Instant::now();
+    let error = ended.frame("error").await;
+    assert!(revoked.elapsed() < Duration::from_secs(1), "{:?}", revoked.elapsed());
+    assert_eq!(error["data"]["code"], "unauthorized");
+    ended.until(": closed 4401").await;
+    ended.until("0\r\n\r\n").await;
+    let ann = site.bridge.program(&site.token("Ann").await).await.unwrap();
+    say(&ann, "public", "still there?").await;
+    assert_eq!(stays.frame("msg").await["data"]["text"], "still there?");
 }

@@ -15,6 +15,7 @@
 //! The contract is `docs/protocol.md`; the section numbers in this crate's comments are its.
 
 mod address;
+mod apikey;
 mod command;
 mod entry;
 mod error;
@@ -27,6 +28,7 @@ mod token;
 mod topic;
 
 pub use address::{Conversation, Dest, MessageId, Party, RoomId, UserId};
+pub use apikey::ApiSecret;
 pub use command::{ClientFrame, Command, Hello, HistoryBounds, Target};
 pub use entry::{Entry, EntryKind, Marks};
 pub use error::{ErrorCode, Refusal};

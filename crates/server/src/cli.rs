@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Value;
 
@@ -35,8 +35,45 @@ pub enum Command {
         #[arg(long, value_name = "URL")]
         url: Option<String>,
     },
+    /// Make, list and revoke the keys of programs; the server may run meanwhile
+    Apikey {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: ApiKeyCommand,
+    },
     /// Print the version
     Version,
+}
+
+/// What can be done with the keys of programs.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum ApiKeyCommand {
+    /// Make a key, with a user of this name that it speaks for, and print it: it is shown only once
+    Create {
+        /// What the key and its user are called
+        name: String,
+        /// What it may be used for; can be given several times
+        #[arg(long, value_name = "SCOPE", default_values = ["read", "write"])]
+        scope: Vec<Scope>,
+    },
+    /// List all keys, without their secrets
+    List,
+    /// Revoke a key: within a second it is of no use any more
+    Revoke {
+        /// What the key is called
+        name: String,
+    },
+}
+
+/// What a key may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scope {
+    /// Reading what its user may read
+    Read,
+    /// Sending messages
+    Write,
+    /// Making rooms, changing them, and who belongs to them
+    Rooms,
 }
 
 /// Flags as they were written; they are checked together with variables and file.

@@ -15,6 +15,7 @@
 //! frames, pages next to the chat's ([`Builder`]; docs/toolkit.md, and `examples/`). The binary takes its settings
 //! from flags, variables and a file ([`Layers`]) through one check ([`Config`]) into [`ChatServer::bind`].
 
+mod apikey;
 mod broker;
 mod builder;
 mod cli;
@@ -37,7 +38,8 @@ pub use mqttchat_protocol::{
     Dest, DisplayName, Entry, EntryKind, ErrorCode, Hello, HistoryBounds, MessageId, Party, Refusal, UserId,
 };
 
-pub use cli::{Cli, Command, Flags};
+pub use apikey::{Said, apikey};
+pub use cli::{ApiKeyCommand, Cli, Command, Flags, Scope};
 pub use config::{
     BrokerChoice, BrokerUrl, Config, ConfigError, DEFAULT_CONFIG, DatabaseUrl, Devices, Layers, LogFormat,
     LogOptions, Source, Value,

@@ -11,7 +11,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 use mqttchat::{
-    ChatServer, Cli, Command, Config, DEFAULT_CONFIG, Layers, StartError, files, healthcheck, telemetry,
+    ApiKeyCommand, ChatServer, Cli, Command, Config, DEFAULT_CONFIG, Layers, StartError, apikey, files,
+    healthcheck, telemetry,
 };
 
 /// The status for a wrong setting, and for a server that can't start.
@@ -50,8 +51,18 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             }
             Ok(answer("the settings are good\n"))
         }
+        Some(Command::Apikey { command }) => manage_keys(&config, command),
         _ => serve(config, layers.warnings()),
     }
+}
+
+fn manage_keys(config: &Config, command: &ApiKeyCommand) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let said = runtime.block_on(apikey(config, command))?;
+    if let Some(remark) = &said.remark {
+        complain(remark);
+    }
+    Ok(answer(&said.answer))
 }
 
 fn check_health(url: &str) -> ExitCode {

@@ -253,3 +253,33 @@ fn commands_that_only_print() {
     assert_eq!(checked.status.code(), Some(2));
     assert!(said.contains("line 2") && said.contains("did you mean limits.frame?"), "{said}");
 }
+
+#[test]
+fn keys_of_programs_are_made_and_revoked_while_the_server_runs() {
+    let home = tempfile::tempdir().unwrap();
+    let key = |arguments: &[&str]| run(home.path(), &[&["apikey"], arguments].concat());
+    let before = key(&["create", "early"]);
+    assert!(before.status.success(), "{}", text(&before.stderr));
+    let server = Running::start(home.path(), &["--port", "0"]);
+    let made = key(&["create", "Deploy Bot", "--scope", "read", "--scope", "rooms"]);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let secret = text(&made.stdout).trim_end();
+    assert!(secret.starts_with("mck_") && secret.len() == 47, "{secret}");
+    let status = || {
+        let mut stream = TcpStream::connect(&server.url).unwrap();
+        let url = &server.url;
+        write!(stream, "GET /api/v1/users HTTP/1.1\r\nhost: {url}\r\nauthorization: Bearer {secret}\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer[9..12].to_owned()
+    };
+    assert_eq!(status(), "200");
+    let list = key(&["list"]);
+    assert!(text(&list.stdout).contains("Deploy Bot  deploy-bot  read rooms"), "{}", text(&list.stdout));
+    assert!(!text(&list.stdout).contains(secret));
+    assert!(key(&["revoke", "Deploy Bot"]).status.success());
+    assert_eq!(status(), "401");
+    for refused in [key(&["revoke", "Deploy Bot"]), key(&["create", "early"]), key(&["create", "小明"])] {
+        assert_eq!((refused.status.code(), text(&refused.stderr).lines().count()), (Some(2), 1));
+    }
+}

@@ -38,6 +38,7 @@
 //! one for checkpoints, and the runtime's blocking threads for reads (see [`StoreOptions::sqlite`] for the files);
 //! PostgreSQL a thread and a connection for commits, and a few connections for all else ([`StoreOptions::postgres`]).
 
+mod apikeys;
 mod change;
 mod clock;
 mod content;
@@ -48,6 +49,7 @@ mod integer;
 mod leases;
 mod log;
 mod marks;
+mod operator;
 mod options;
 mod postgres;
 mod presence;
@@ -61,6 +63,7 @@ use std::sync::Arc;
 
 use mqttchat_protocol::Keyring;
 
+pub use apikeys::{ApiKey, KeyOutcome, NewApiKey, Scopes};
 pub use change::Change;
 pub use clock::Clock;
 pub use cursors::{ConversationSummary, Cursor, Undelivered};
@@ -68,6 +71,7 @@ pub use error::StoreError;
 pub use health::Health;
 pub use leases::{Node, NodeLease};
 pub use log::{AppendError, Appended, ChangedHead, Done, IngestMark, NewEntry};
+pub use operator::Operator;
 pub use options::StoreOptions;
 pub use rooms::Access;
 pub use users::{ClaimOutcome, User};

@@ -9,8 +9,8 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use mqttchat_bridge::{Bridge, BridgeOptions, MqttOptions};
 use mqttchat_http::{Assets, Hosts, HttpOptions, ListenOptions, Listener, Origin, Origins, app};
-use mqttchat_protocol::{DisplayName, Token, UserId};
-use mqttchat_store::{ClaimOutcome, Store, StoreOptions};
+use mqttchat_protocol::{ApiSecret, DisplayName, Token, UserId};
+use mqttchat_store::{ClaimOutcome, KeyOutcome, NewApiKey, Operator, Scopes, Store, StoreOptions};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -29,7 +29,7 @@ pub(crate) struct Site {
     served: JoinHandle<()>,
     store: Store,
     pub(crate) bridge: Bridge,
-    _data: TempDir,
+    data: TempDir,
 }
 
 /// What a site is started with.
@@ -74,7 +74,7 @@ impl Site {
                 })
                 .await;
         });
-        Self { address, stop: Some(stop), served, store, bridge, _data: data }
+        Self { address, stop: Some(stop), served, store, bridge, data }
     }
 
     /// Stops it, and waits until it has.
@@ -92,6 +92,25 @@ impl Site {
         let mut stream = self.connect().await;
         stream.write_all(request.as_bytes()).await.unwrap();
         Response::read(&mut stream).await
+    }
+
+    /// What an operator's command opens beside the running server.
+    pub(crate) async fn operator(&self) -> Operator {
+        Operator::open(StoreOptions::sqlite(self.data.path())).await.unwrap()
+    }
+
+    /// A new API key of this name.
+    pub(crate) async fn key(&self, name: &str, scopes: &str) -> String {
+        let (name, scopes) = (DisplayName::parse(name).unwrap(), Scopes::parse(scopes).unwrap());
+        let new = NewApiKey { name, scopes, secret: ApiSecret::random() };
+        let made = self.operator().await.create_apikey(&new).await.unwrap();
+        assert!(matches!(made, KeyOutcome::Made(_)));
+        new.secret.reveal()
+    }
+
+    /// Revokes it.
+    pub(crate) async fn revoke(&self, name: &str) {
+        assert!(self.operator().await.revoke_apikey(&DisplayName::parse(name).unwrap()).await.unwrap());
     }
 
     /// The token of a new user.

@@ -10,8 +10,11 @@ use crate::StoreError;
 use crate::secrets::Secrets;
 
 /// Each brings the schema from the version before to its own, the first to version 1. Only ever added to.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_log.sql"), include_str!("migrations/0002_rooms.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_log.sql"),
+    include_str!("migrations/0002_rooms.sql"),
+    include_str!("migrations/0003_apikeys.sql"),
+];
 
 /// Nodes that start at once take turns. Waits for as long as another's migration takes.
 const BEGIN: &str =

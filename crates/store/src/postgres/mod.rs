@@ -8,8 +8,9 @@
 //! | `doubt` | batches of which nobody could say in time whether they were committed |
 //! | `pool` | a few connections for reads, and for all other writes |
 //! | `session`, `migrations` | connecting: settings, schema, secrets, is it the same log |
-//! | `log`, `rooms`, `users`, `presence`, `cursors`, `leases` | the questions and writes of each |
+//! | `apikeys`, `log`, `rooms`, `users`, `presence`, `cursors`, `leases` | the questions and writes of each |
 
+mod apikeys;
 mod batch;
 mod changes;
 mod cursors;

@@ -28,6 +28,11 @@ impl Directory {
         }
     }
 
+    /// A directory that nobody locks, if it is there.
+    pub(super) fn at(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
     /// The database file.
     pub(super) fn database(&self) -> PathBuf {
         self.0.join("mqttchat.db")

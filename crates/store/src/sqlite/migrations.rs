@@ -11,8 +11,11 @@ use crate::StoreError;
 const APPLICATION: i64 = 0x6d71_6368;
 
 /// Each brings the schema from the version before to its own, the first to version 1. Only ever added to.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_log.sql"), include_str!("migrations/0002_rooms.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_log.sql"),
+    include_str!("migrations/0002_rooms.sql"),
+    include_str!("migrations/0003_apikeys.sql"),
+];
 
 fn supported() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
@@ -36,6 +39,12 @@ pub(super) fn is_new(connection: &Connection, path: &Path) -> Result<bool, Store
     }
     let supported = supported();
     if found > supported { Err(StoreError::NewerSchema { found, supported }) } else { Ok(false) }
+}
+
+/// Whether a database is ours, and its schema the newest that is known here.
+pub(super) fn is_newest(connection: &Connection) -> bool {
+    let ask = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).ok();
+    ask("PRAGMA application_id") == Some(APPLICATION) && ask("PRAGMA user_version") == Some(supported())
 }
 
 /// Brings the schema to the newest version, each step whole or not at all.

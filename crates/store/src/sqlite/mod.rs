@@ -9,8 +9,10 @@
 //! | `directory`, `connection`, `migrations`, `mark` | opening: files and lock, pragmas, schema, is it the same log |
 //! | `log`, `rooms`, `users`, `presence`, `cursors`, `leases` | the questions and writes of each |
 
+mod apikeys;
 mod append;
 mod batch;
+mod beside;
 mod changes;
 mod checkpoint;
 mod connection;
@@ -37,6 +39,8 @@ use mqttchat_protocol::Keyring;
 
 use crate::secrets::Secrets;
 use crate::{Clock, Done, Health, NewEntry, StoreError};
+
+pub(crate) use beside::Beside;
 
 use append::Append;
 use directory::Directory;

@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_macros, unused_imports, unreachable_pub)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+pub mod apikeys;
 pub mod changes;
 pub mod cluster;
 pub mod cursors;
@@ -69,6 +70,10 @@ macro_rules! behaviour {
             users {
                 an_id_is_claimed_once, claimed_by_one_of_many, renamed, free_names, pages_by_id, the_most_recent,
                 users_survive_reopening,
+            }
+            apikeys {
+                made_and_revoked_while_a_server_runs, names_that_are_taken, made_before_the_first_start,
+                their_last_use,
             }
             cursors {
                 own_entries_are_delivered, delivered_moves_forward_only, delivered_once_by_all_that_move_it,
