@@ -122,7 +122,7 @@ impl Bridge {
             tasks.spawn(hub.clone().compare_heads());
             tasks.spawn(hub.clone().watch_nodes());
         }
-        if hub.options.mqtt.ingest {
+        if hub.options.mqtt.ingest || hub.options.mqtt.history {
             tasks.spawn(ingest(hub.clone()));
         }
         hub.publish_offline(gone);

@@ -18,6 +18,7 @@ use crate::deliver::{NotTaken, Origin};
 use crate::hub::Hub;
 use crate::limits::Bucket;
 use crate::link::{Acked, Connection, Dial, Link, Listener};
+use crate::mqtt_history::MqttHistory;
 use crate::options::Rates;
 
 /// Messages that wait to be looked at; above it nothing more is read from the broker.
@@ -139,7 +140,7 @@ async fn hold_lease(hub: &Arc<Hub>) {
             login: dial_hub.login(),
             client_id: dial_hub.cluster_client_id("ingest"),
             will: None,
-            filters: dial_hub.topics.ingest_filters().to_vec(),
+            filters: filters(&dial_hub),
             keep_alive: Duration::from_secs(30),
             inflight: 8,
             queue: ACKS,
@@ -169,6 +170,7 @@ async fn take_in(hub: &Arc<Hub>, link: &Link, mut items: mpsc::Receiver<Item>) {
     let rates = Rates { messages_per_second: hub.options.mqtt.ingest_per_second, burst: 100 };
     let mut bucket = Bucket::new(rates, Instant::now());
     let refusals = Refusals::default();
+    let history = MqttHistory::new();
     let mut doubts = Doubts::default();
     let mut session = None;
     let mut pending = FuturesOrdered::new();
@@ -196,7 +198,14 @@ async fn take_in(hub: &Arc<Hub>, link: &Link, mut items: mpsc::Receiver<Item>) {
                     session = Some(generation(hub, session_present).await);
                 }
                 Some(Item::Publish(came)) => {
-                    if doubts.is_known(&came.publish) {
+                    if let Some(client) = hub.topics.history_asker(&came.publish.topic) {
+                        if hub.options.mqtt.history {
+                            history.ask(hub, client, &came.publish);
+                        }
+                        pending.push_back(finished(came));
+                        continue;
+                    }
+                    if doubts.is_known(&came.publish) || !hub.options.mqtt.ingest {
                         pending.push_back(finished(came));
                         continue;
                     }
@@ -221,6 +230,14 @@ async fn take_in(hub: &Arc<Hub>, link: &Link, mut items: mpsc::Receiver<Item>) {
             () = tokio::time::sleep(ACK_AGAIN), if !acks.is_empty() => {}
         }
     }
+}
+
+/// What comes in here.
+fn filters(hub: &Hub) -> Vec<String> {
+    let mqtt = &hub.options.mqtt;
+    let mut filters = if mqtt.ingest { hub.topics.ingest_filters().to_vec() } else { Vec::new() };
+    filters.extend(mqtt.history.then(|| hub.topics.history_filter()));
+    filters
 }
 
 /// Messages taken in on an earlier connection and not acknowledged there. The broker brings them again, in order; the

@@ -11,6 +11,7 @@
 //! - `link`, `client`, `incoming`, `ingest`: MQTT clients, and what they bring;
 //! - `confirm`, `again`, `states`, `node`: what the broker hasn't confirmed, and what keeps a node going;
 //! - `cluster`, `peers`: other nodes on the same store;
+//! - `mqtt_history`: what programs on the broker ask;
 //! - `auth`, `route`, `routes`, `own_frame`: what an application can put in.
 //!
 //! The log comes before everything: an entry is numbered and on disk before anybody sees it, and whatever is lost on
@@ -43,6 +44,7 @@ mod keys;
 mod limits;
 mod link;
 mod mail;
+mod mqtt_history;
 mod node;
 mod options;
 mod own_frame;

@@ -52,6 +52,8 @@ pub struct MqttOptions {
     pub private: Private,
     /// Whether strangers' messages are taken in.
     pub ingest: bool,
+    /// Whether programs can ask for history.
+    pub history: bool,
     /// Messages of strangers a second, in all; 0 is no limit.
     pub ingest_per_second: u32,
     /// Whether strangers are known to be able to read the broker; `None`: an external one, to be probed.
@@ -69,6 +71,7 @@ impl Default for MqttOptions {
             prefix: String::new(),
             private: Private::Auto,
             ingest: true,
+            history: false,
             ingest_per_second: 1000,
             strangers: None,
             max_clients: 8000,

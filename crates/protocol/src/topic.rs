@@ -106,6 +106,25 @@ impl Topics {
         ["public/msgs", "rooms/+/msgs", "private/+/msgs"].map(|filter| format!("{}{filter}", self.prefix))
     }
 
+    /// The filter of programs' questions for history.
+    #[must_use]
+    pub fn history_filter(&self) -> String {
+        format!("{}history/+/get", self.prefix)
+    }
+
+    /// Where a program's questions for history are answered.
+    #[must_use]
+    pub fn history_got(&self, client: &str) -> String {
+        format!("{}history/{client}/got", self.prefix)
+    }
+
+    /// The program that asks for history on this topic, by the name that it gave itself.
+    #[must_use]
+    pub fn history_asker<'t>(&self, topic: &'t str) -> Option<&'t str> {
+        let client = topic.strip_prefix(&self.prefix)?.strip_prefix("history/")?.strip_suffix("/get")?;
+        UserId::parse(client).map(|_| client)
+    }
+
     /// Parses a topic; `None` when it is none of this installation's.
     #[must_use]
     pub fn parse(&self, topic: &str) -> Option<Topic> {
@@ -149,6 +168,10 @@ mod tests {
             let ops = RoomId::parse("ops").unwrap();
             assert_eq!(topics.room_filter(&ops).replace('+', "acks"), topics.room_acks(&ops));
             assert_eq!(topics.parse(&topics.room_acks(&ops)), Some(Topic::RoomAcks(ops)));
+            let asked = topics.history_filter().replace('+', "lamp");
+            assert_eq!(topics.history_asker(&asked), Some("lamp"));
+            assert_eq!(topics.history_got("lamp"), asked.replace("/get", "/got"));
+            assert_eq!(topics.history_asker(&asked.replace("lamp", "a/b")), None);
             assert_eq!(topics.parse(&topics.typing(&Dest::Public)), Some(Topic::Typing(Dest::Public)));
             assert_eq!(topics.parse(&topics.node_presence("n1")), Some(Topic::NodePresence("n1".into())));
         }

@@ -112,6 +112,9 @@ pub struct Flags {
     /// Serve the page from this directory while working on it
     #[arg(long = "static", global = true, value_name = "DIR")]
     page: Option<String>,
+    /// Answer the two calls of the course lab, /send/ and /messages/, which know no login
+    #[arg(long, global = true)]
+    lab_api: bool,
     /// How log lines look: human or json [default: human]
     #[arg(long, global = true, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -135,7 +138,8 @@ impl Flags {
             ("log_format", &self.log_format),
             ("log_level", &self.log_level),
         ];
-        let switches = [("lan", self.lan), ("broker_anonymous", self.broker_anonymous)];
+        let switches =
+            [("lan", self.lan), ("broker_anonymous", self.broker_anonymous), ("lab_api", self.lab_api)];
         texts
             .into_iter()
             .filter_map(|(key, text)| Some((key, Value::Text(text.clone()?))))

@@ -10,6 +10,7 @@ use mqttchat_broker::BrokerError;
 use mqttchat_store::StoreError;
 
 use crate::config::ConfigError;
+use crate::webhook::WebhookError;
 
 /// Why a server can't start.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,9 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// The webhook can't be started.
+    #[error("can't start the webhook: {0}")]
+    Webhook(#[from] WebhookError),
     /// The embedded broker can't be started.
     #[cfg(feature = "embedded-broker")]
     #[error(transparent)]

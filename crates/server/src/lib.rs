@@ -28,6 +28,7 @@ pub mod healthcheck;
 pub mod lan;
 mod server;
 pub mod telemetry;
+mod webhook;
 
 pub use builder::Builder;
 pub use mqttchat_bridge::{
@@ -42,7 +43,8 @@ pub use apikey::{Said, apikey};
 pub use cli::{ApiKeyCommand, Cli, Command, Flags, Scope};
 pub use config::{
     BrokerChoice, BrokerUrl, Config, ConfigError, DEFAULT_CONFIG, DatabaseUrl, Devices, Layers, LogFormat,
-    LogOptions, Source, Value,
+    LogOptions, Source, Value, WebhookConfig,
 };
 pub use error::StartError;
 pub use server::{ChatServer, Fenced};
+pub use webhook::WebhookError;

@@ -10,6 +10,7 @@ use mqttchat_bridge::{Bridge, BridgeOptions, FrameTypes, Guests, MqttOptions, Ro
 use mqttchat_http::{Assets, Hosts, HttpOptions, ListenOptions, Listener, Origins};
 use mqttchat_store::{Store, StoreOptions};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval, sleep};
 use warp::Filter;
 use warp::filters::BoxedFilter;
@@ -19,7 +20,7 @@ use crate::broker::Broker;
 use crate::builder::{Builder, Parts};
 use crate::config::Config;
 use crate::error::StartError;
-use crate::{files, telemetry};
+use crate::{files, telemetry, webhook};
 
 /// How long the start waits for the broker. The embedded one is there already; an external one may be away, and the
 /// server then starts without it.
@@ -38,6 +39,7 @@ pub struct ChatServer {
     broker: Broker,
     bridge: Bridge,
     own: Option<BoxedFilter<(Response,)>>,
+    webhook: Option<JoinHandle<()>>,
 }
 
 impl ChatServer {
@@ -89,9 +91,21 @@ impl ChatServer {
                 return Err(error.into());
             }
         };
+        let webhook = match config.webhook.clone() {
+            Some(webhook) => match webhook::start(store.clone(), webhook).await {
+                Ok(task) => Some(task),
+                Err(error) => {
+                    bridge.stop().await;
+                    broker.stop().await;
+                    store.close().await;
+                    return Err(error.into());
+                }
+            },
+            None => None,
+        };
         let own = own.into_iter().map(|make| make(&bridge));
         let own = own.reduce(|before, own| before.or(own).unify().boxed());
-        let server = Self { config, listener, metrics, store, broker, bridge, own };
+        let server = Self { config, listener, metrics, store, broker, bridge, own, webhook };
         server.wait_for_broker().await;
         if quota != server.config.quota {
             tracing::info!(connections = quota.total, "the limit of open files bounds how many can connect");
@@ -177,6 +191,9 @@ impl ChatServer {
             self.bridge.stop().await;
         };
         tokio::join!(serve, say_goodbye);
+        if let Some(webhook) = self.webhook {
+            webhook.abort();
+        }
         self.broker.stop().await;
         self.store.close().await;
         upkeep.abort();
@@ -204,8 +221,13 @@ fn bridge_options(
     routes: Routes,
     frame_types: FrameTypes,
 ) -> BridgeOptions {
-    let mqtt =
-        MqttOptions { prefix: config.prefix.clone(), private: config.private, ingest: config.ingest, ..mqtt };
+    let mqtt = MqttOptions {
+        prefix: config.prefix.clone(),
+        private: config.private,
+        ingest: config.ingest,
+        history: config.history,
+        ..mqtt
+    };
     BridgeOptions {
         limits: config.limits.clone(),
         rates: config.rates,

@@ -11,12 +11,15 @@ mod bot;
 #[path = "../examples/embedded.rs"]
 mod embedded;
 #[allow(dead_code, unreachable_pub, reason = "an example is a program")]
+#[path = "../examples/offline_webhook.rs"]
+mod offline_webhook;
+#[allow(dead_code, unreachable_pub, reason = "an example is a program")]
 #[path = "../examples/own_users.rs"]
 mod own_users;
 
 use mqttchat::ChatServer;
 use serde_json::json;
-use support::{Client, LOOPBACK, Running, request};
+use support::{Client, LOOPBACK, Running, request, settings_of};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bot_answers_throws_in_public_and_in_private_and_each_once() {
@@ -80,6 +83,33 @@ async fn the_shop_has_pages_and_a_chat_behind_one_port() {
     thief.send(json!({"type": "hello", "id": "h", "data": {"name": "Shop"}})).await;
     assert_eq!(thief.expect(|frame| frame["re"] == "h").await["data"]["code"], "name_taken");
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_away_gets_a_note() {
+    let data = tempfile::tempdir().unwrap();
+    let (noted, mut notes) = tokio::sync::mpsc::channel(16);
+    let routes = offline_webhook::routes("a secret of your own", move |note| drop(noted.try_send(note)));
+    let listener = tokio::net::TcpListener::bind(LOOPBACK).await.unwrap();
+    let url = format!("http://{}/chat", listener.local_addr().unwrap());
+    let receiver = tokio::spawn(warp::serve(routes).incoming(listener).run());
+    let settings = format!("[webhook]\nurl = \"{url}\"\nsecret = \"a secret of your own\"\nafter = 1\n");
+    let server = Running::new(ChatServer::builder().config(settings_of(data.path(), &settings))).await;
+    let mut ann = Client::hello(server.address, json!({"name": "Ann"})).await;
+    let bob = Client::hello(server.address, json!({"name": "Bob"})).await;
+    drop(bob);
+    let mut cid = Client::hello(server.address, json!({"name": "Cid"})).await;
+    ann.say("m1", "private/cid", "are you there?").await;
+    cid.expect(|frame| frame["type"] == "msg").await;
+    cid.send(json!({"type": 200, "data": "m1"})).await;
+    ann.expect(|frame| frame["type"] == 300).await;
+    ann.say("m2", "public", "is anybody there?").await;
+    ann.say("m3", "private/bob", "are you there?").await;
+    let note = offline_webhook::Note { to: "bob".to_owned(), subject: "Ann has written to you".to_owned() };
+    assert_eq!(notes.recv().await, Some(note));
+    server.stop().await;
+    receiver.abort();
+    assert_eq!(notes.recv().await, None, "nobody else was away");
 }
 
 #[tokio::test(flavor = "multi_thread")]

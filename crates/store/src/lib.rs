@@ -51,6 +51,7 @@ mod log;
 mod marks;
 mod operator;
 mod options;
+mod positions;
 mod postgres;
 mod presence;
 mod queue;

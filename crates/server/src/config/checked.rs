@@ -12,6 +12,7 @@ use super::broker::{BrokerChoice, BrokerUrl, Devices};
 use super::database::DatabaseUrl;
 use super::error::ConfigError;
 use super::layers::{Layers, Source, Value, text};
+use super::webhook::{WebhookConfig, webhook};
 
 /// Everything that can be chosen about a server.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +43,12 @@ pub struct Config {
     pub private: Private,
     /// Whether strangers' messages are taken in.
     pub ingest: bool,
+    /// Whether programs can ask for history over MQTT.
+    pub history: bool,
+    /// Whether the course lab's two calls are there.
+    pub lab_api: bool,
+    /// Where events are posted to.
+    pub webhook: Option<WebhookConfig>,
     /// Other pages that may connect.
     pub origins: Vec<Origin>,
     /// Other names of this server.
@@ -127,6 +134,9 @@ impl Config {
                 },
             )?,
             ingest: layers.switch("mqtt.ingest", true)?,
+            history: layers.switch("mqtt.history", false)?,
+            lab_api: layers.switch("lab_api", false)?,
+            webhook: webhook(layers)?,
             origins: layers.list(
                 "http.origins",
                 "origins such as \"https://chat.example.com\"",

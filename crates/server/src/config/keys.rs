@@ -1,7 +1,7 @@
 //! The names of the settings, and of those to come.
 
 /// Every setting, as it is written in the file.
-pub(super) const KEYS: [&str; 27] = [
+pub(super) const KEYS: [&str; 33] = [
     "port",
     "bind",
     "lan",
@@ -12,6 +12,7 @@ pub(super) const KEYS: [&str; 27] = [
     "data",
     "database",
     "static",
+    "lab_api",
     "log_format",
     "log_level",
     "auth.mode",
@@ -27,13 +28,17 @@ pub(super) const KEYS: [&str; 27] = [
     "mqtt.prefix",
     "mqtt.private",
     "mqtt.ingest",
+    "mqtt.history",
     "http.origins",
     "http.hosts",
+    "webhook.url",
+    "webhook.secret",
+    "webhook.events",
+    "webhook.after",
 ];
 
 /// Keys of docs/protocol.md §8, and of the manual, that this version has no use for. A section stands for all in it.
-const LATER: [&str; 7] =
-    ["auth.jwt", "sockjs", "mqtt.history", "mqtt.clients", "lab_api", "tls_cert", "tls_key"];
+const LATER: [&str; 5] = ["auth.jwt", "sockjs", "mqtt.clients", "tls_cert", "tls_key"];
 
 /// The setting of this name, in the registry's own letters.
 pub(super) fn find(key: &str) -> Option<&'static str> {

@@ -9,6 +9,7 @@ mod file;
 mod keys;
 mod layers;
 mod variables;
+mod webhook;
 
 pub use broker::{BrokerChoice, BrokerUrl, Devices};
 pub use checked::{Config, LogFormat, LogOptions};
@@ -16,3 +17,4 @@ pub use database::DatabaseUrl;
 pub use default::DEFAULT_CONFIG;
 pub use error::ConfigError;
 pub use layers::{Layers, Source, Value};
+pub use webhook::WebhookConfig;

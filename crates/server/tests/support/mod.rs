@@ -3,10 +3,12 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::Path;
 use std::time::Duration;
 
+use clap::Parser;
 use futures::{SinkExt, StreamExt};
-use mqttchat::{Bridge, Builder, ChatServer, Fenced};
+use mqttchat::{Bridge, Builder, ChatServer, Cli, Config, Fenced, Layers};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -21,6 +23,17 @@ pub(crate) const LOOPBACK: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Add
 
 /// How long anything may take before a test gives up.
 const DEADLINE: Duration = Duration::from_secs(30);
+
+/// What a server gets from these settings of a file.
+pub(crate) fn settings_of(data: &Path, toml: &str) -> Config {
+    let file = data.join("mqttchat.toml");
+    std::fs::write(&file, toml).unwrap();
+    let data = data.join("data").display().to_string();
+    let file = file.display().to_string();
+    let arguments = ["mqttchat", "--port", "0", "--data", &data, "--config", &file];
+    let layers = Layers::read(&Cli::try_parse_from(arguments).unwrap().flags, []).unwrap();
+    Config::check(&layers, None).unwrap()
+}
 
 /// A server that serves.
 pub(crate) struct Running {

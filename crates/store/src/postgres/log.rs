@@ -59,6 +59,9 @@ const CONFIRM: &str = "
     INSERT INTO nodes AS n (name, confirmed) VALUES ($1, $2)
     ON CONFLICT (name) DO UPDATE SET confirmed = excluded.confirmed WHERE excluded.confirmed > n.confirmed";
 
+const SET_POSITION: &str = "
+    INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+
 const INGEST_SESSION: &str = "
     INSERT INTO meta AS m (key, value) VALUES ('ingest session', '1')
     ON CONFLICT (key) DO UPDATE SET value = CASE WHEN $1 THEN m.value ELSE (m.value::bigint + 1)::text END
@@ -146,6 +149,21 @@ impl Postgres {
     pub(crate) async fn set_confirmed(&self, node: &str, position: u64) -> Result<(), StoreError> {
         self.pool.write(&[(CONFIRM, &[&node, &signed(position)])]).await?;
         Ok(())
+    }
+
+    pub(crate) async fn position(&self, key: &str) -> Result<Option<u64>, StoreError> {
+        let rows = self.pool.read("SELECT value::bigint FROM meta WHERE key = $1", &[&key]).await?;
+        Ok(all(&rows, |row| number(row, 0))?.pop())
+    }
+
+    pub(crate) async fn set_position(&self, key: &str, position: u64) -> Result<(), StoreError> {
+        self.pool.write(&[(SET_POSITION, &[&key, &position.to_string()])]).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn last_position(&self) -> Result<u64, StoreError> {
+        let rows = self.pool.read("SELECT coalesce(max(position), 0) FROM entries", &[]).await?;
+        Ok(all(&rows, |row| number(row, 0))?.pop().unwrap_or(0))
     }
 
     pub(crate) async fn ingest_session(&self, present: bool) -> Result<u64, StoreError> {

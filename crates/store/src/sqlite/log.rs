@@ -164,6 +164,30 @@ impl Sqlite {
             .await
     }
 
+    pub(crate) async fn position(&self, key: &str) -> Result<Option<u64>, StoreError> {
+        let key = key.to_owned();
+        self.readers
+            .read(move |connection| Ok(meta(connection, &key)?.and_then(|text| text.parse().ok())))
+            .await
+    }
+
+    pub(crate) async fn set_position(&self, key: &str, position: u64) -> Result<(), StoreError> {
+        let key = key.to_owned();
+        self.writer
+            .write(key.len(), move |batch| set_meta(batch.connection(), &key, &position.to_string()))
+            .await
+    }
+
+    pub(crate) async fn last_position(&self) -> Result<u64, StoreError> {
+        self.readers
+            .read(|connection| {
+                let mut statement =
+                    connection.prepare_cached("SELECT coalesce(max(position), 0) FROM entries")?;
+                Ok(unsigned(statement.query_row([], |row| row.get(0))?))
+            })
+            .await
+    }
+
     pub(crate) async fn ingest_session(&self, present: bool) -> Result<u64, StoreError> {
         self.writer
             .write(0, move |batch| {

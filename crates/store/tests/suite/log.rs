@@ -240,6 +240,17 @@ pub async fn unconfirmed_entries_of_a_node(place: &impl Place) {
     assert!(store.unconfirmed("n99", 0, 9).await.unwrap().is_empty());
 }
 
+pub async fn how_far_readers_have_come(place: &impl Place) {
+    let store = open(place).await;
+    assert_eq!((store.position("a").await.unwrap(), store.last_position().await.unwrap()), (None, 0));
+    let entry = say(&store, "ann", "m1").await.entry;
+    assert_eq!(store.last_position().await.unwrap(), entry.position);
+    store.set_position("a", 7).await.unwrap();
+    store.set_position("a", 5).await.unwrap();
+    let positions = (store.position("a").await.unwrap(), store.position("b").await.unwrap());
+    assert_eq!(positions, (Some(5), None));
+}
+
 pub async fn confirmed_never_moves_back(place: &impl Place) {
     let store = open(place).await;
     let node = store.acquire_node("first", Duration::from_secs(20)).await.unwrap().name;
