@@ -56,6 +56,9 @@ pub(crate) struct Which {
     /// The data directory of the binary; without it a fresh one, which is removed in the end
     #[arg(long, value_name = "DIRECTORY", requires = "server")]
     pub(crate) data: Option<PathBuf>,
+    /// The PostgreSQL database of the server: given to the binary, and its syncs are counted by `throughput`
+    #[arg(long, value_name = "URL")]
+    pub(crate) database: Option<String>,
     /// Leave the binary its limits of rate and connections
     #[arg(long, requires = "server")]
     pub(crate) limited: bool,

@@ -65,7 +65,11 @@ impl Lab {
 
 /// The server as these arguments want it.
 pub(crate) fn start(which: &Which, binary: PathBuf) -> Start {
-    Start { binary, args: which.server_arg.clone(), data: which.data.clone(), limited: which.limited }
+    let mut args = which.server_arg.clone();
+    if let Some(database) = &which.database {
+        args.extend(["--database".to_owned(), database.clone()]);
+    }
+    Start { binary, args, data: which.data.clone(), limited: which.limited }
 }
 
 impl Crew {

@@ -10,6 +10,7 @@
 mod check;
 mod cli;
 mod client;
+mod commits;
 mod disk;
 mod event;
 mod fanout;

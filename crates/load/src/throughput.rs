@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::check::Faults;
 use crate::cli::Which;
 use crate::client::Client;
+use crate::commits::{Commits, CommitsReport};
 use crate::disk;
 use crate::event::Event;
 use crate::hearing::Hearing;
@@ -63,6 +64,7 @@ pub(crate) struct ThroughputReport {
     acceptance: Summary,
     delivery: Summary,
     sync: Summary,
+    commits: CommitsReport,
     /// Until the readers had everything, after the last was accepted.
     readers_behind_s: f64,
     faults: Faults,
@@ -80,6 +82,7 @@ impl Throughput {
         let senders = self.senders(&lab).await?;
         let stop = Rc::new(Notify::new());
         let syncs = tokio::task::spawn_local(disk::watch(lab.disk(self.disk.as_deref()), stop.clone()));
+        let counter = Commits::of(&lab.target, self.which.database.as_deref()).await?;
         let open = Rc::new(Cell::new(true));
         let mut sending = JoinSet::new();
         for (number, client) in senders.into_iter().enumerate() {
@@ -93,6 +96,7 @@ impl Throughput {
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
         hearing.forget_times();
+        let commits_before = counter.count().await?;
         let (accepted_before, server_before, own_before) =
             (hearing.accepted(), lab.cpu(), Process::own().cpu()?);
         let begin = Instant::now();
@@ -100,6 +104,7 @@ impl Throughput {
         let seconds = begin.elapsed().as_secs_f64();
         let (accepted, server_after, own_after) =
             (hearing.accepted() - accepted_before, lab.cpu(), Process::own().cpu()?);
+        let commits = counter.count().await?.since(&commits_before);
         let (acceptance, delivery) = (hearing.acceptance(), hearing.delivery());
         open.set(false);
         while sending.join_next().await.is_some() {}
@@ -124,6 +129,7 @@ impl Throughput {
             acceptance,
             delivery,
             sync,
+            commits,
             readers_behind_s,
             faults: hearing.verdict(),
             server_cpu_seconds_per_thousand: server.map(|cpu| cpu / accepted.max(1) as f64 * 1000.0),
@@ -199,6 +205,7 @@ impl fmt::Display for ThroughputReport {
         writeln!(f, "  delivered after        {}", self.delivery)?;
         writeln!(f, "  readers done after     {:.2} s", self.readers_behind_s)?;
         writeln!(f, "  one sync of the disk   {}", self.sync)?;
+        write!(f, "{}", self.commits)?;
         if let (Some(each), Some(all)) = (self.server_cpu_seconds_per_thousand, self.server_cpu_percent) {
             writeln!(
                 f,
