@@ -39,7 +39,8 @@ impl StoreOptions {
     ///
     /// - All is in the schema `mqttchat`, made at the first opening: the user needs the right to create it.
     /// - The secrets are a row of it. Whoever can read the database can speak as anybody.
-    /// - `synchronous_commit` and `fsync` must be on, the encoding UTF8; else opening is refused.
+    /// - `synchronous_commit` and `fsync` must be on, the encoding UTF8; else opening is refused. Turned off later,
+    ///   `synchronous_commit` stays on for connections that there are, and new ones are refused.
     /// - Without a [`StoreOptions::clock`], the time is the database's, so that nodes whose clocks differ agree.
     /// - The connection is not encrypted: `sslmode=require` is refused. Use a private network, a tunnel, or a socket.
     /// - A database restored from a dump is noticed ([`crate::Store::log_id`]). So is, by the nodes that run, one that has

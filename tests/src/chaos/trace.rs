@@ -5,10 +5,10 @@ use tokio::process::Command;
 
 use crate::process::Process;
 
-/// A strace that watches a process.
+/// A strace that watches processes.
 #[derive(Debug)]
 pub struct Trace {
-    process: Process,
+    strace: Process,
 }
 
 /// One system call.
@@ -25,17 +25,24 @@ pub struct Call {
 }
 
 impl Trace {
-    /// Begins to watch these calls of all threads of a process.
+    /// Begins to watch these calls of all threads of the processes, and of those that they start. Calls of different
+    /// processes are in one order.
     ///
     /// # Errors
     /// When there is no strace, or it may not watch.
-    pub async fn attach(process: u32, calls: &str) -> Result<Self> {
+    pub async fn attach(processes: &[u32], calls: &str) -> Result<Self> {
         let mut command = Command::new("strace");
         // -y tells files by their paths; a page of a database and its header have to fit.
-        command.args(["-f", "-y", "-s", "4500", "-e", &format!("trace={calls}"), "-p", &process.to_string()]);
-        let mut process = Process::start("strace", &mut command)?;
-        process.line("that it has attached", |line| line.contains(" attached").then_some(())).await?;
-        Ok(Self { process })
+        command.args(["-f", "-y", "-s", "4500", "-e", &format!("trace={calls}")]);
+        for process in processes {
+            command.args(["-p", &process.to_string()]);
+        }
+        let mut strace = Process::start("strace", &mut command)?;
+        for process in processes {
+            let attached = format!("strace: Process {process} attached");
+            strace.line(&attached, |line| line.starts_with(&attached).then_some(())).await?;
+        }
+        Ok(Self { strace })
     }
 
     /// The calls that have ended so far.
@@ -43,7 +50,7 @@ impl Trace {
     /// # Errors
     /// When strace prints something else.
     pub fn calls(&self) -> Result<Vec<Call>> {
-        read(&self.process.output())
+        read(&self.strace.output())
     }
 }
 

@@ -26,9 +26,10 @@ const SET_UP: &str = "
     SET client_min_messages TO warning;
     SET application_name TO mqttchat";
 
+/// What is set for commits stays so for this session, whatever the server is told later.
 const CHECK: &str = "
-    SELECT current_setting('synchronous_commit'), current_setting('fsync'), current_setting('server_encoding'),
-           current_setting('server_version_num')::bigint, pg_is_in_recovery()";
+    SELECT set_config('synchronous_commit', current_setting('synchronous_commit'), false), current_setting('fsync'),
+           current_setting('server_encoding'), current_setting('server_version_num')::bigint, pg_is_in_recovery()";
 
 /// What a statement is given.
 pub(super) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];

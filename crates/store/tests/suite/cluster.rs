@@ -81,13 +81,19 @@ impl Cluster {
         self.run("pg_ctl", &["-D", &self.data(), "-w", "-m", mode, "stop"]);
     }
 
-    /// Sends a signal to the server and all that serve a connection.
-    pub fn signal(&self, signal: &str) {
+    /// The server and all that serve a connection or work behind.
+    pub fn processes(&self) -> Vec<String> {
         let pid = std::fs::read_to_string(self.directory.path().join("data/postmaster.pid")).unwrap();
         let pid = pid.lines().next().unwrap().to_owned();
         let children = Command::new("pgrep").args(["-P", &pid]).output().unwrap();
         let mut pids = vec![pid];
         pids.extend(said(&children).lines().map(str::to_owned));
+        pids
+    }
+
+    /// Sends all of them a signal.
+    pub fn signal(&self, signal: &str) {
+        let pids = self.processes();
         assert!(Command::new("kill").arg(format!("-{signal}")).args(&pids).status().unwrap().success());
     }
 
