@@ -45,6 +45,22 @@ pub async fn get(address: SocketAddr, path: &str) -> Result<Response> {
 /// # Errors
 /// When the request is malformed, or there is no answer within 30 s.
 pub async fn send(address: SocketAddr, request: hyper::http::request::Builder) -> Result<Response> {
+    answer(address, request, true).await
+}
+
+/// Sends a request as [`send`] does, and doesn't wait for the body, which may never end.
+///
+/// # Errors
+/// As [`send`].
+pub async fn head(address: SocketAddr, request: hyper::http::request::Builder) -> Result<Response> {
+    answer(address, request, false).await
+}
+
+async fn answer(
+    address: SocketAddr,
+    request: hyper::http::request::Builder,
+    whole: bool,
+) -> Result<Response> {
     let mut request = request.body(Empty::<Bytes>::new())?;
     if !request.headers().contains_key(HOST) {
         request.headers_mut().insert(HOST, address.to_string().parse()?);
@@ -55,7 +71,7 @@ pub async fn send(address: SocketAddr, request: hyper::http::request::Builder) -
         let connection = tokio::spawn(connection);
         let response = sender.send_request(request).await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.into_body().collect().await?.to_bytes();
+        let body = if whole { response.into_body().collect().await?.to_bytes() } else { Bytes::new() };
         connection.abort();
         anyhow::Ok(Response { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
     };

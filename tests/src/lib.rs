@@ -32,6 +32,7 @@ mod port;
 mod process;
 pub mod signature;
 pub mod socket;
+pub mod sockjs;
 pub mod user;
 
 pub use app::App;

@@ -18,14 +18,21 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::PATIENCE;
+use crate::sockjs::{self, Door};
 
 type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// One end of `/ws`. A task of its own reads all the time, so that pings are answered and nothing
+#[derive(Debug)]
+enum Sink {
+    WebSocket(SplitSink<Stream, Message>),
+    SockJs(sockjs::Client),
+}
+
+/// One end of `/ws`, or of `/sockjs`. A task of its own reads all the time, so that pings are answered and nothing
 /// waits in the kernel; [`Socket::expect`] then looks for frames in what was heard.
 #[derive(Debug)]
 pub struct Socket {
-    sink: SplitSink<Stream, Message>,
+    sink: Sink,
     heard: Arc<Heard>,
     reader: JoinHandle<()>,
     pings: u32,
@@ -76,7 +83,16 @@ impl Socket {
         let (sink, stream) = stream.split();
         let heard = Arc::new(Heard::default());
         let reader = tokio::spawn(Arc::clone(&heard).listen(stream));
-        Ok((Self { sink, heard, reader, pings: 0 }, response))
+        Ok((Self { sink: Sink::WebSocket(sink), heard, reader, pings: 0 }, response))
+    }
+
+    /// Opens a SockJS session of its own.
+    #[must_use]
+    pub fn over(address: SocketAddr, door: Door) -> Self {
+        let client = sockjs::Client::new(address, door);
+        let heard = Arc::new(Heard::default());
+        let reader = tokio::spawn(Arc::clone(&heard).listen_to(client.clone()));
+        Self { sink: Sink::SockJs(client), heard, reader, pings: 0 }
     }
 
     /// Sends one frame.
@@ -100,7 +116,11 @@ impl Socket {
     /// # Errors
     /// When the socket is closed.
     pub async fn send_raw(&mut self, message: Message) -> Result<()> {
-        self.sink.send(message).await.context("cannot send")
+        match (&mut self.sink, message) {
+            (Sink::WebSocket(sink), message) => sink.send(message).await.context("cannot send"),
+            (Sink::SockJs(client), Message::Text(text)) => client.send(&[text.as_str()]).await,
+            (Sink::SockJs(_), message) => bail!("SockJS carries text only, not {message}"),
+        }
     }
 
     /// Puts frames into one write to the network.
@@ -108,10 +128,16 @@ impl Socket {
     /// # Errors
     /// When the socket is closed.
     pub async fn send_together(&mut self, frames: &[Value]) -> Result<()> {
-        for frame in frames {
-            self.sink.feed(Message::text(frame.to_string())).await.context("cannot send")?;
+        let texts: Vec<String> = frames.iter().map(Value::to_string).collect();
+        match &mut self.sink {
+            Sink::WebSocket(sink) => {
+                for text in texts {
+                    sink.feed(Message::text(text)).await.context("cannot send")?;
+                }
+                sink.flush().await.context("cannot send")
+            }
+            Sink::SockJs(client) => client.send(&texts).await,
         }
-        self.sink.flush().await.context("cannot send")
     }
 
     /// Takes the first unread frame of this type: a string for data, an integer for transport.
@@ -219,13 +245,18 @@ impl Socket {
         self.heard.lock().seen.len()
     }
 
-    /// Closes the socket in the orderly way and waits for the answer.
+    /// Closes the socket in the orderly way and waits for the answer. SockJS knows no such way: its client leaves.
     ///
     /// # Errors
     /// When the server does not answer the close frame.
     pub async fn close(&mut self) -> Result<()> {
-        self.sink.close().await.ok();
-        self.expect_end().await?;
+        match &mut self.sink {
+            Sink::WebSocket(sink) => {
+                sink.close().await.ok();
+                self.expect_end().await?;
+            }
+            Sink::SockJs(_) => self.reader.abort(),
+        }
         Ok(())
     }
 }
@@ -257,6 +288,25 @@ impl Heard {
             self.more.notify_waiters();
         }
         self.lock().ended = Some(ending);
+        self.more.notify_waiters();
+    }
+}
+
+impl Heard {
+    async fn listen_to(self: Arc<Self>, client: sockjs::Client) {
+        let ended = client
+            .listen(|texts| {
+                let mut frames = self.lock();
+                for text in texts {
+                    let place = frames.seen.len();
+                    frames.unread.push_back((place, parse(&text)));
+                    frames.seen.push(text.into());
+                }
+                drop(frames);
+                self.more.notify_waiters();
+            })
+            .await;
+        self.lock().ended = Some(ended.map_or(Ending::Cut, Ending::Closed));
         self.more.notify_waiters();
     }
 }

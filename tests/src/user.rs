@@ -52,7 +52,14 @@ impl User {
     /// # Errors
     /// When the server does not answer with 1000.
     pub async fn hello(address: SocketAddr, data: &Value) -> Result<Self> {
-        let mut socket = Socket::connect(address).await?;
+        Self::hello_over(Socket::connect(address).await?, address, data).await
+    }
+
+    /// Opens a session over this connection, with this `data` in its `hello`.
+    ///
+    /// # Errors
+    /// When the server does not answer with 1000.
+    pub async fn hello_over(mut socket: Socket, address: SocketAddr, data: &Value) -> Result<Self> {
         socket.send(&json!({"type": "hello", "id": "h1", "data": data})).await?;
         let ready =
             socket.expect_where("1000 or error", |f| f["type"] == 1000 || f["type"] == "error").await?;

@@ -27,6 +27,7 @@ use crate::listen::Remote;
 use crate::origin::Origins;
 use crate::problem::{Problem, Reply, method_not_allowed};
 use crate::process;
+use crate::sockjs::{self, SockJsOptions};
 use crate::upgrade::upgrade;
 use crate::ws::WsTransport;
 
@@ -35,12 +36,14 @@ use crate::ws::WsTransport;
 pub struct HttpOptions {
     /// The names of this server.
     pub hosts: Hosts,
-    /// The pages that may open a WebSocket.
+    /// The pages that may connect.
     pub origins: Origins,
     /// Where the page comes from.
     pub assets: Assets,
     /// The largest frame of a client, in bytes.
     pub frame_limit: usize,
+    /// SockJS, if it is on.
+    pub sockjs: Option<SockJsOptions>,
     /// Renders `/metrics`.
     pub metrics: PrometheusHandle,
     /// What an application answers itself: asked first, and where it rejects, the server answers.
@@ -104,7 +107,8 @@ where
         let admitted = self.hosts.check(request.uri(), request.headers()).and_then(|host| {
             let length =
                 request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-            if length.is_some_and(|length: usize| length > self.body_max) {
+            let is_bounded = !sockjs::is_meant_by(request.uri().path());
+            if is_bounded && length.is_some_and(|length: usize| length > self.body_max) {
                 let detail = format!("A request's body may have {} bytes.", self.body_max);
                 return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail).with("code", "too_large"));
             }
@@ -142,6 +146,10 @@ fn routes(
     let ready = get("readyz", move || health::ready(&status.status()));
     let metrics = get("metrics", move || render(&metrics));
     let api = api::routes(bridge.clone(), options.clone());
+    let sockjs = match &options.sockjs {
+        Some(sockjs) => sockjs::filter(&bridge, &options, sockjs),
+        None => nothing(),
+    };
     let socket = warp::path!("ws")
         .and(warp::method())
         .and(warp::header::headers_cloned())
@@ -168,11 +176,13 @@ fn routes(
         .unify()
         .or(socket)
         .unify()
+        .or(sockjs)
+        .unify()
         .or(page)
         .unify()
 }
 
-/// Routes of an application that has none.
+/// Routes where there are none.
 fn nothing() -> BoxedFilter<(Reply,)> {
     warp::any().and_then(|| std::future::ready(Err(warp::reject::not_found()))).boxed()
 }
@@ -218,20 +228,9 @@ impl SocketRequest {
         };
         options.origins.check(&self.headers, &host)?;
         let (response, upgraded) = upgrade(&self.method, &self.headers, self.pending)?;
-        let (bridge, frame_limit) = (bridge.clone(), options.frame_limit);
-        tokio::spawn(async move {
-            match upgraded.finish().await {
-                Ok((stream, early)) => {
-                    let session = async move {
-                        let transport = WsTransport::new(stream, early, frame_limit);
-                        bridge.serve(transport, Peer { addr: remote.ip().to_canonical() }).await;
-                    };
-                    // A task of its own: this one has room for the upgrade as well.
-                    tokio::spawn(session);
-                }
-                Err(error) => tracing::debug!(%error, "an upgrade failed"),
-            }
-        });
+        let (peer, frame_limit) = (Peer { addr: remote.ip().to_canonical() }, options.frame_limit);
+        upgraded
+            .serve(bridge.clone(), peer, move |stream, early| WsTransport::new(stream, early, frame_limit));
         Ok(response)
     }
 }

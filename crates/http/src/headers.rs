@@ -32,10 +32,15 @@ fn content_security_policy(host: Option<&Authority>) -> String {
 }
 
 /// Puts them on a response to a request that called this server `host`. What a response of the application says itself
-/// stays.
+/// stays, and so does the policy of the pages of SockJS, which says who may frame them.
 pub(crate) fn secure(headers: &mut HeaderMap, host: Option<&Authority>) {
+    let says_who_frames = headers
+        .get(CONTENT_SECURITY_POLICY)
+        .is_some_and(|policy| policy.to_str().is_ok_and(|policy| policy.contains("frame-ancestors")));
     for (name, value) in FIXED {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
+        if !(says_who_frames && name == X_FRAME_OPTIONS) {
+            headers.entry(name).or_insert(HeaderValue::from_static(value));
+        }
     }
     // An authority has nothing in it but letters, digits and `-_.:[]`.
     if let Ok(policy) = HeaderValue::from_str(&content_security_policy(host)) {

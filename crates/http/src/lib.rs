@@ -1,7 +1,7 @@
 //! All HTTP: the listener, the page, WebSocket, the API for programs, health and metrics.
 //!
 //! A [`Listener`] accepts connections within limits and hands their requests to [`app`]'s routes, which warp picks.
-//! `/ws` becomes a [`ws::WsTransport`], and the bridge runs a session over it.
+//! `/ws` becomes a [`ws::WsTransport`], and the bridge runs a session over it; `/sockjs` carries the same in other ways.
 //!
 //! Programs ask below `/api`, one file a resource; server-sent events are sessions whose client only listens.
 //!
@@ -20,6 +20,7 @@ mod origin;
 mod problem;
 mod process;
 mod quota;
+mod sockjs;
 mod sse;
 mod upgrade;
 pub mod ws;
@@ -32,4 +33,5 @@ pub use listen::{ListenOptions, Listener, Remote};
 pub use origin::{Origin, Origins};
 pub use problem::Problem;
 pub use quota::{Full, Permit, Quota, QuotaLimits};
+pub use sockjs::SockJsOptions;
 pub use upgrade::{SUBPROTOCOL, UpgradeError, Upgrading, upgrade};

@@ -1,11 +1,16 @@
 //! From which pages a WebSocket may be opened. Browsers send cookies and reach private networks for any page, and put
 //! no same-origin rule on WebSockets: the server has to look at `Origin` itself (RFC 6455 §10.2).
 
-use warp::http::header::{HeaderValue, ORIGIN};
+use std::fmt;
+
+use warp::http::header::{HeaderName, HeaderValue, ORIGIN, REFERER};
 use warp::http::{HeaderMap, StatusCode};
 
 use crate::host::Authority;
 use crate::problem::Problem;
+
+/// Fetch Metadata §2.4.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// An origin: scheme, host and port (RFC 6454).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +38,14 @@ impl Origin {
         matches!(&*self.scheme, "http" | "https")
             && self.host == host.host()
             && self.port == host.port().or_else(|| default_port(&self.scheme))
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.host)?;
+        let port = self.port.filter(|port| default_port(&self.scheme) != Some(*port));
+        port.map_or(Ok(()), |port| write!(f, ":{port}"))
     }
 }
 
@@ -82,6 +95,33 @@ impl Origins {
         let detail = "Pages from that origin may not connect; the operator can add it to [http] origins.";
         Err(Problem::new(StatusCode::FORBIDDEN, detail))
     }
+
+    /// The same for requests with which browsers send no `Origin` though the page is another's: scripts and frames.
+    /// They say so by `Sec-Fetch-Site`, and the page, if at all, by `Referer`.
+    ///
+    /// # Errors
+    /// 403 as [`Origins::check`].
+    pub fn check_fetch(&self, headers: &HeaderMap, host: &Authority) -> Result<(), Problem> {
+        let site = headers.get(&SEC_FETCH_SITE).map(HeaderValue::as_bytes);
+        if headers.contains_key(ORIGIN) || !matches!(site, Some(b"cross-site" | b"same-site")) {
+            return self.check(headers, host);
+        }
+        let page = headers.get(REFERER).and_then(|page| {
+            let (scheme, rest) = page.to_str().ok()?.split_once("://")?;
+            Origin::parse(&format!("{scheme}://{}", rest.split(['/', '?', '#']).next()?))
+        });
+        if page.is_some_and(|page| page.is_of(host) || self.others.contains(&page)) {
+            return Ok(());
+        }
+        let detail = "Pages of that site may not connect; the operator can add it to [http] origins.";
+        Err(Problem::new(StatusCode::FORBIDDEN, detail))
+    }
+
+    /// The pages that are not the server's own.
+    #[must_use]
+    pub fn others(&self) -> &[Origin] {
+        &self.others
+    }
 }
 
 #[cfg(test)]
@@ -106,6 +146,38 @@ mod tests {
         assert!(allowed("https://intranet.example", "localhost:9091"));
         assert!(allowed("https://intranet.example:443", "localhost:9091"));
         assert!(Origins::default().check(&HeaderMap::new(), &Authority::parse("localhost").unwrap()).is_ok());
+    }
+
+    #[test]
+    fn requests_without_an_origin() {
+        let allowed = |site: &'static str, page: Option<&'static str>| {
+            let origins = Origins::new(vec![Origin::parse("https://intranet.example").unwrap()]);
+            let mut headers = HeaderMap::new();
+            headers.insert(SEC_FETCH_SITE, HeaderValue::from_static(site));
+            headers.extend(page.map(|page| (REFERER, HeaderValue::from_static(page))));
+            origins.check_fetch(&headers, &Authority::parse("localhost:9091").unwrap()).is_ok()
+        };
+        assert!(allowed("none", None) && allowed("same-origin", None));
+        assert!(allowed("cross-site", Some("https://intranet.example/")));
+        assert!(allowed("same-site", Some("http://localhost:9091/#x")));
+        assert!(!allowed("cross-site", None) && !allowed("same-site", None));
+        for page in ["https://evil.example/", "https://evil.example/https://intranet.example/", "null", "/"] {
+            assert!(!allowed("cross-site", Some(page)), "{page}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(ORIGIN, HeaderValue::from_static("https://evil.example"));
+        headers.insert(SEC_FETCH_SITE, HeaderValue::from_static("same-origin"));
+        let host = Authority::parse("localhost:9091").unwrap();
+        assert!(Origins::default().check_fetch(&headers, &host).is_err(), "an origin is believed first");
+        assert!(Origins::default().check_fetch(&HeaderMap::new(), &host).is_ok());
+    }
+
+    #[test]
+    fn origins_are_written_as_browsers_do() {
+        for text in ["https://intranet.example", "http://[::1]:9091", "http://localhost"] {
+            assert_eq!(Origin::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(Origin::parse("https://a.example:443").unwrap().to_string(), "https://a.example");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use mqttchat_bridge::{Bridge, Peer, Transport};
 use tungstenite::handshake::derive_accept_key;
 use warp::http::header::{
     CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
@@ -40,6 +41,24 @@ impl Upgrading {
     pub async fn finish(self) -> Result<(Connection, Bytes), UpgradeError> {
         let parts = self.0.await?.downcast::<TokioIo<Connection>>().map_err(|_| UpgradeError::Foreign)?;
         Ok((parts.io.into_inner().upgraded(), parts.read_buf))
+    }
+
+    /// Runs a session `over` the socket when it is there, as a task of its own.
+    pub(crate) fn serve<T: Transport + 'static>(
+        self,
+        bridge: Bridge,
+        peer: Peer,
+        over: impl FnOnce(Connection, Bytes) -> T + Send + 'static,
+    ) {
+        tokio::spawn(async move {
+            match self.finish().await {
+                Ok((stream, early)) => {
+                    // A task of its own: this one has room for the upgrade as well.
+                    tokio::spawn(async move { bridge.serve(over(stream, early), peer).await });
+                }
+                Err(error) => tracing::debug!(%error, "an upgrade failed"),
+            }
+        });
     }
 }
 

@@ -43,7 +43,7 @@ pub use apikey::{Said, apikey};
 pub use cli::{ApiKeyCommand, Cli, Command, Flags, Scope};
 pub use config::{
     BrokerChoice, BrokerUrl, Config, ConfigError, DEFAULT_CONFIG, DatabaseUrl, Devices, Layers, LogFormat,
-    LogOptions, Source, Value, WebhookConfig,
+    LogOptions, SockJsConfig, Source, Value, WebhookConfig,
 };
 pub use error::StartError;
 pub use server::{ChatServer, Fenced};

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use mqttchat_bridge::{Bridge, BridgeOptions, FrameTypes, Guests, MqttOptions, Routes};
-use mqttchat_http::{Assets, Hosts, HttpOptions, ListenOptions, Listener, Origins};
+use mqttchat_http::{
+    Assets, Hosts, HttpOptions, ListenOptions, Listener, Origins, QuotaLimits, SockJsOptions,
+};
 use mqttchat_store::{Store, StoreOptions};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -18,7 +20,7 @@ use warp::reply::Response;
 
 use crate::broker::Broker;
 use crate::builder::{Builder, Parts};
-use crate::config::Config;
+use crate::config::{Config, SockJsConfig};
 use crate::error::StartError;
 use crate::{files, telemetry, webhook};
 
@@ -165,11 +167,13 @@ impl ChatServer {
     /// # Errors
     /// [`Fenced`], when it ended since another process has taken this node's place.
     pub async fn run_until(self, stop: impl Future<Output = ()> + Send) -> Result<(), Fenced> {
+        let quota = files::within(self.config.quota, files::connections());
         let options = HttpOptions {
             hosts: Hosts::new(self.config.hosts.iter().cloned().chain(own_name())),
             origins: Origins::new(self.config.origins.clone()),
             assets: self.config.page.clone().map_or(Assets::Embedded, Assets::Directory),
             frame_limit: self.config.limits.frame,
+            sockjs: self.config.sockjs.clone().map(|sockjs| sockjs_options(sockjs, quota)),
             metrics: self.metrics.clone(),
             own: self.own,
         };
@@ -235,6 +239,20 @@ fn bridge_options(
         routes,
         frame_types,
         ..BridgeOptions::default()
+    }
+}
+
+/// There may be as many sessions as connections: with none of those limits, as open files.
+fn sockjs_options(config: SockJsConfig, quota: QuotaLimits) -> SockJsOptions {
+    let limit = |limit| if limit == 0 { usize::MAX } else { limit };
+    SockJsOptions {
+        heartbeat: config.heartbeat,
+        disconnect_delay: config.disconnect_delay,
+        streaming_limit: config.streaming_limit,
+        cookies: config.cookies,
+        client_url: config.client_url,
+        sessions: limit(quota.total),
+        sessions_per_address: limit(quota.per_address),
     }
 }
 

@@ -177,7 +177,6 @@ fn what_comes_later_is_refused_by_name() {
         "[auth.jwt]\nkey_file = \"x\"",
         "[auth]\nmode = \"jwt\"",
         "[auth]\nsigning = \"required\"",
-        "[sockjs]\n",
         "[mqtt]\nclients = \"shared\"",
     ] {
         assert!(of_file(text).refusal().ends_with("is not available in this version"), "{text}");

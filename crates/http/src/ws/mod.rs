@@ -5,6 +5,7 @@
 
 mod decoder;
 mod error;
+mod framed;
 mod mask;
 mod message;
 mod socket;
@@ -13,6 +14,8 @@ mod writer;
 
 pub use decoder::{Decoder, MessageLimits};
 pub use error::WsError;
+pub use framed::FramedTransport;
 pub use message::{Kind, Message, frame};
 pub use socket::{Step, WebSocket};
+pub(crate) use transport::STUCK;
 pub use transport::{ByteStream, WsTransport};

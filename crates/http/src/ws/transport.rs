@@ -21,7 +21,7 @@ pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {
 impl ByteStream for tokio::io::DuplexStream {}
 
 /// Of docs/protocol.md §5: the client takes nothing.
-const STUCK: u16 = 4413;
+pub(crate) const STUCK: u16 = 4413;
 
 /// [`Transport`] over a WebSocket: chat frames are text messages; no binary ones.
 #[derive(Debug)]

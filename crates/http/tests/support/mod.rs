@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use mqttchat_bridge::{Bridge, BridgeOptions, MqttOptions};
-use mqttchat_http::{Assets, Hosts, HttpOptions, ListenOptions, Listener, Origin, Origins, app};
+use mqttchat_http::{
+    Assets, Hosts, HttpOptions, ListenOptions, Listener, Origin, Origins, SockJsOptions, app,
+};
 use mqttchat_protocol::{ApiSecret, DisplayName, Token, UserId};
 use mqttchat_store::{ClaimOutcome, KeyOutcome, NewApiKey, Operator, Scopes, Store, StoreOptions};
 use tempfile::TempDir;
@@ -60,6 +62,15 @@ impl Site {
                 .as_ref()
                 .map_or(Assets::Embedded, |page| Assets::Directory(page.path().to_owned())),
             frame_limit: FRAME_LIMIT,
+            sockjs: Some(SockJsOptions {
+                heartbeat: Duration::from_secs(25),
+                disconnect_delay: Duration::from_secs(5),
+                streaming_limit: 128 << 10,
+                cookies: false,
+                client_url: Some("/sockjs.min.js".to_owned()),
+                sessions: 100,
+                sessions_per_address: 100,
+            }),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
         };
         let listener = Listener::bind(([127, 0, 0, 1], 0).into(), setup.listen).unwrap();

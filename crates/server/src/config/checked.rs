@@ -12,6 +12,7 @@ use super::broker::{BrokerChoice, BrokerUrl, Devices};
 use super::database::DatabaseUrl;
 use super::error::ConfigError;
 use super::layers::{Layers, Source, Value, text};
+use super::sockjs::SockJsConfig;
 use super::webhook::{WebhookConfig, webhook};
 
 /// Everything that can be chosen about a server.
@@ -53,6 +54,8 @@ pub struct Config {
     pub origins: Vec<Origin>,
     /// Other names of this server.
     pub hosts: Vec<String>,
+    /// SockJS, if it is on.
+    pub sockjs: Option<SockJsConfig>,
 }
 
 /// How the log looks, and what is in it.
@@ -151,6 +154,7 @@ impl Config {
                         .map(|host| host.host().to_owned())
                 },
             )?,
+            sockjs: SockJsConfig::check(layers)?,
         })
     }
 }

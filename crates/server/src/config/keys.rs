@@ -1,7 +1,7 @@
 //! The names of the settings, and of those to come.
 
 /// Every setting, as it is written in the file.
-pub(super) const KEYS: [&str; 33] = [
+pub(super) const KEYS: [&str; 39] = [
     "port",
     "bind",
     "lan",
@@ -31,6 +31,12 @@ pub(super) const KEYS: [&str; 33] = [
     "mqtt.history",
     "http.origins",
     "http.hosts",
+    "sockjs.enabled",
+    "sockjs.heartbeat",
+    "sockjs.disconnect_delay",
+    "sockjs.streaming_limit",
+    "sockjs.cookies",
+    "sockjs.client_url",
     "webhook.url",
     "webhook.secret",
     "webhook.events",
@@ -38,7 +44,7 @@ pub(super) const KEYS: [&str; 33] = [
 ];
 
 /// Keys of docs/protocol.md §8, and of the manual, that this version has no use for. A section stands for all in it.
-const LATER: [&str; 5] = ["auth.jwt", "sockjs", "mqtt.clients", "tls_cert", "tls_key"];
+const LATER: [&str; 4] = ["auth.jwt", "mqtt.clients", "tls_cert", "tls_key"];
 
 /// The setting of this name, in the registry's own letters.
 pub(super) fn find(key: &str) -> Option<&'static str> {
@@ -84,7 +90,7 @@ mod tests {
     #[test]
     fn what_comes_later_is_known_by_name() {
         assert!(
-            is_for_later("auth.jwt") && is_for_later("auth.jwt.key_file") && is_for_later("sockjs.delay")
+            is_for_later("auth.jwt") && is_for_later("auth.jwt.key_file") && is_for_later("mqtt.clients")
         );
         assert!(!is_for_later("auth.jwtx") && !is_for_later("auth"));
         assert!(KEYS.into_iter().all(|key| !is_for_later(key)));

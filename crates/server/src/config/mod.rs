@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod keys;
 mod layers;
+mod sockjs;
 mod variables;
 mod webhook;
 
@@ -17,4 +18,5 @@ pub use database::DatabaseUrl;
 pub use default::DEFAULT_CONFIG;
 pub use error::ConfigError;
 pub use layers::{Layers, Source, Value};
+pub use sockjs::SockJsConfig;
 pub use webhook::WebhookConfig;
