@@ -3,9 +3,11 @@
 import { Chat } from "./chat.js";
 import { systemClock } from "./clock.js";
 import { Connection } from "./connection.js";
+import { Fallback } from "./fallback.js";
 import { Identity } from "./identity.js";
 import { Outbox } from "./outbox.js";
-import { SUBPROTOCOL } from "./protocol.js";
+import { SUBPROTOCOL, newId } from "./protocol.js";
+import { SockJsSocket } from "./sockjs.js";
 import { storageBox } from "./storage.js";
 import { Store } from "./store.js";
 import { ComposerView } from "./view/composer.js";
@@ -33,9 +35,18 @@ const outbox = new Outbox(lasting);
 /** The name that is to be signed in. */
 let name = "";
 
+const fallback = new Fallback({
+  websocket: () => new WebSocket(socketUrl(), [SUBPROTOCOL]),
+  sockjs: (streaming) => new SockJsSocket({ base: sockjsUrl(), streaming, fetch: (...request) => fetch(...request), newId }),
+  reachable: () => fetch(`${sockjsUrl()}/info`, { cache: "no-store" }).then(
+    (info) => info.ok,
+    () => false,
+  ),
+  clock: systemClock,
+});
 /** @type {Connection} */
 const connection = new Connection({
-  open: () => new WebSocket(socketUrl(), [SUBPROTOCOL]),
+  open: () => fallback.open(),
   greeting: () => ({ name, token: identity.tokenFor(name), log: store.logId, resume: chat.resume() }),
   clock: systemClock,
   random: Math.random,
@@ -172,6 +183,10 @@ function attend() {
   if (store.attentive === looking && !looking) return;
   store.attentive = looking;
   if (looking) chat.seen();
+}
+
+function sockjsUrl() {
+  return new URL("sockjs", document.baseURI).href;
 }
 
 /** Beside the page, wherever that is served: `wss:` for `https:`. */

@@ -1,5 +1,5 @@
 /**
- * The connection to the server: one WebSocket after the other, each opened with `hello`.
+ * The connection to the server: one WebSocket (or what stands in for it) after the other, each opened with `hello`.
  * It knows when to come back (docs/protocol.md "Closing"), and notices a dead network by pings of its own:
  * the pings of a WebSocket server are invisible to a page.
  *

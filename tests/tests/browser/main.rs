@@ -1,6 +1,7 @@
 //! The chat as people see it: the page in real Chromium, each person in a browser of their own.
 
 mod changing;
+mod fallback;
 mod looks;
 mod recovery;
 mod rooms;

@@ -1,0 +1,161 @@
+/**
+ * The way to the server: a WebSocket where one comes through, else SockJS, streaming before polling. A network that
+ * blocked WebSockets is asked again after a while.
+ *
+ * @typedef {import("./connection.js").Socket} Socket
+ *
+ * @typedef {object} Ways
+ * @property {() => Socket} websocket
+ * @property {(streaming: boolean) => Socket} sockjs
+ * @property {() => Promise<boolean>} reachable  Whether the server answers plain requests.
+ * @property {import("./clock.js").Clock} clock
+ */
+
+/** How long a way may take to open before the next is tried. */
+const PATIENCE_MS = 3_000;
+/** How long a way that was found blocked is not tried again. */
+const AGAIN_MS = 5 * 60_000;
+
+/** @typedef {"websocket" | "streaming" | "polling"} Way */
+/** @type {Way[]} */
+const WAYS = ["websocket", "streaming", "polling"];
+
+export class Fallback {
+  /** The first way to try, and until when those before it are left out (Unix time in ms). */
+  #first = 0;
+  #until = 0;
+
+  /** @param {Ways} ways */
+  constructor(ways) {
+    this.ways = ways;
+  }
+
+  /** A socket that opens by the first way that leads to the server. @returns {Socket} */
+  open() {
+    if (this.ways.clock.now() >= this.#until) this.#first = 0;
+    return new FallbackSocket(this.ways, this.#first, (index) => this.#works(index));
+  }
+
+  /** @param {number} index */
+  #works(index) {
+    if (index > this.#first) this.#until = this.ways.clock.now() + AGAIN_MS;
+    this.#first = index;
+  }
+}
+
+/** @implements {Socket} */
+class FallbackSocket {
+  /** @type {((event: any) => void) | null} */
+  onopen = null;
+  /** @type {((event: any) => void) | null} */
+  onmessage = null;
+  /** @type {((event: any) => void) | null} */
+  onclose = null;
+  /** @type {Socket | null} */
+  #socket = null;
+  /** A WebSocket that only shows whether one comes through by now. @type {Socket | null} */
+  #trial = null;
+  /** @type {any} */
+  #timer = null;
+  #over = false;
+
+  /** @param {Ways} ways @param {number} first @param {(index: number) => void} works */
+  constructor(ways, first, works) {
+    this.ways = ways;
+    this.works = works;
+    this.#attempt(first, first === 0);
+  }
+
+  /** @param {string} text */
+  send(text) {
+    this.#socket?.send(text);
+  }
+
+  /** @param {number} [code] */
+  close(code) {
+    this.#over = true;
+    this.#dropTrial();
+    this.#drop(code);
+  }
+
+  /** @param {number} index @param {boolean} ask  Whether to ask if the server is there before the next way. */
+  #attempt(index, ask) {
+    const way = WAYS[index] ?? "polling";
+    const socket = way === "websocket" ? this.ways.websocket() : this.ways.sockjs(way === "streaming");
+    this.#socket = socket;
+    const next = () => {
+      this.#drop();
+      if (index + 1 >= WAYS.length) this.#end(1006);
+      else if (ask) void this.#askAndGoOn(index + 1);
+      else this.#attempt(index + 1, false);
+    };
+    this.#timer = this.ways.clock.set(next, PATIENCE_MS);
+    socket.onopen = (event) => {
+      this.ways.clock.clear(this.#timer);
+      socket.onclose = (closed) => this.#end(closed.code);
+      this.works(index);
+      if (index > 0) this.#timer = this.ways.clock.set(() => this.#try(), AGAIN_MS);
+      this.onopen?.(event);
+    };
+    socket.onmessage = (event) => this.onmessage?.(event);
+    socket.onclose = next;
+  }
+
+  /** A server that is down is no reason to look for other ways to it. @param {number} index */
+  async #askAndGoOn(index) {
+    const reachable = await this.ways.reachable();
+    if (this.#over) return;
+    if (reachable) this.#attempt(index, false);
+    else this.#end(1006);
+  }
+
+  /** Looks whether a WebSocket comes through by now; then the connection starts again, with one. */
+  #try() {
+    const trial = this.ways.websocket();
+    this.#trial = trial;
+    const later = () => {
+      this.#dropTrial();
+      this.#timer = this.ways.clock.set(() => this.#try(), AGAIN_MS);
+    };
+    this.#timer = this.ways.clock.set(later, PATIENCE_MS);
+    trial.onclose = () => {
+      this.ways.clock.clear(this.#timer);
+      later();
+    };
+    trial.onopen = () => {
+      this.works(0);
+      this.#end(1006);
+    };
+  }
+
+  /** @param {number} code */
+  #end(code) {
+    if (this.#over) return;
+    this.close();
+    this.onclose?.({ code });
+  }
+
+  #dropTrial() {
+    const trial = this.#trial;
+    this.#trial = null;
+    if (trial !== null) forget(trial);
+  }
+
+  /** @param {number} [code] */
+  #drop(code) {
+    this.ways.clock.clear(this.#timer);
+    const socket = this.#socket;
+    this.#socket = null;
+    if (socket !== null) forget(socket, code);
+  }
+}
+
+/** @param {Socket} socket @param {number} [code] */
+function forget(socket, code = 1000) {
+  socket.onopen = socket.onmessage = socket.onclose = null;
+  try {
+    socket.close(code);
+  } catch {
+    // It was never open.
+  }
+}

@@ -1,0 +1,125 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Fallback } from "../js/fallback.js";
+import { FakeClock } from "./fake/clock.js";
+import { FakeSocket } from "./fake/socket.js";
+
+function setup() {
+  const clock = new FakeClock();
+  /** @type {{way: string, socket: FakeSocket}[]} */
+  const opened = [];
+  const server = { reachable: true };
+  const open = (/** @type {string} */ way) => {
+    const socket = new FakeSocket();
+    opened.push({ way, socket });
+    return socket;
+  };
+  const fallback = new Fallback({
+    websocket: () => open("websocket"),
+    sockjs: (streaming) => open(streaming ? "streaming" : "polling"),
+    reachable: () => Promise.resolve(server.reachable),
+    clock,
+  });
+  /** @type {any[]} */
+  const events = [];
+  const connect = () => {
+    const socket = fallback.open();
+    socket.onopen = () => events.push("open");
+    socket.onmessage = (event) => events.push(event.data);
+    socket.onclose = (event) => events.push(event.code);
+    return socket;
+  };
+  const last = () => /** @type {typeof opened[0]} */ (opened.at(-1));
+  const ways = () => opened.map(({ way }) => way);
+  const settle = () => new Promise((done) => setImmediate(done));
+  return { clock, opened, server, connect, events, last, ways, settle };
+}
+
+test("a WebSocket that opens is used as it is", () => {
+  const { connect, events, last, ways } = setup();
+  const socket = connect();
+  last().socket.accept();
+  socket.send('{"type":1001}');
+  last().socket.say({ type: 1002 });
+  last().socket.end(4408);
+  assert.deepEqual(events, ["open", '{"type":1002}', 4408]);
+  assert.deepEqual(last().socket.sent, [{ type: 1001 }]);
+  assert.deepEqual(ways(), ["websocket"]);
+});
+
+test("where WebSockets are refused SockJS is used, and they are left alone for a while", async () => {
+  const { connect, clock, events, last, ways, settle } = setup();
+  connect();
+  last().socket.end(1006);
+  await settle();
+  last().socket.accept();
+  assert.deepEqual([ways(), events], [["websocket", "streaming"], ["open"]]);
+  last().socket.end(1006);
+  connect();
+  assert.deepEqual(ways(), ["websocket", "streaming", "streaming"]);
+  last().socket.accept();
+  last().socket.end(1006);
+  clock.pass(5 * 60_000);
+  connect();
+  assert.equal(last().way, "websocket");
+});
+
+test("a way that hangs gives place to the next", async () => {
+  const { connect, clock, opened, events, last, ways, settle } = setup();
+  connect();
+  clock.pass(3_000);
+  await settle();
+  clock.pass(3_000);
+  assert.deepEqual(ways(), ["websocket", "streaming", "polling"]);
+  assert.ok(opened[0]?.socket.closed && opened[1]?.socket.closed);
+  last().socket.accept();
+  assert.deepEqual(events, ["open"]);
+});
+
+test("a server that is down is not looked for in other ways", async () => {
+  const { connect, server, events, last, ways, settle } = setup();
+  server.reachable = false;
+  connect();
+  last().socket.end(1006);
+  await settle();
+  assert.deepEqual([ways(), events], [["websocket"], [1006]]);
+});
+
+test("nothing is left to try", async () => {
+  const { connect, events, last, settle, clock } = setup();
+  connect();
+  for (let i = 0; i < 3; i += 1) {
+    last().socket.end(1006);
+    await settle();
+  }
+  assert.deepEqual(events, [1006]);
+  assert.equal(clock.waiting, 0);
+});
+
+test("later a WebSocket is tried beside, and taken when it opens", async () => {
+  const { connect, clock, opened, events, last, ways, settle } = setup();
+  connect();
+  last().socket.end(1006);
+  await settle();
+  last().socket.accept();
+  clock.pass(5 * 60_000);
+  assert.equal(last().way, "websocket");
+  last().socket.end(1006);
+  assert.deepEqual(events, ["open"], "the session goes on");
+  clock.pass(5 * 60_000);
+  assert.equal(ways().filter((way) => way === "websocket").length, 3);
+  last().socket.accept();
+  assert.deepEqual(events, ["open", 1006]);
+  assert.ok(opened.every(({ socket }, index) => index === 0 || index === 2 || socket.closed));
+  connect();
+  assert.equal(last().way, "websocket");
+});
+
+test("closing ends whatever is tried", async () => {
+  const { connect, clock, events, last, ways, settle } = setup();
+  const socket = connect();
+  last().socket.end(1006);
+  socket.close();
+  await settle();
+  assert.deepEqual([ways(), events, clock.waiting], [["websocket"], [], 0]);
+});
