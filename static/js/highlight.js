@@ -5,10 +5,12 @@
  * @typedef {{ text: string, found: boolean }} Piece
  */
 
-const TOKEN = /"([^"]*)"?|(\S+)/gu;
-/** Scripts that are written without spaces between words. */
-const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u;
-const LETTER = "[\\p{L}\\p{N}\\p{M}_]";
+/** Scripts that are written without spaces between words, and pictures. */
+const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}\p{Script=Tibetan}]|\p{Extended_Pictographic}/u;
+const LETTER = "[\\p{L}\\p{N}\\p{M}]";
+const PART = /(?:[\p{L}\p{N}\p{M}]|\p{Extended_Pictographic})+/gu;
+/** Letters that Unicode does not take apart. @type {Record<string, string>} */
+const PLAIN = { ß: "ss", ς: "σ", ø: "o", ł: "l", đ: "d", ð: "d", ı: "i", æ: "ae", œ: "oe", þ: "th" };
 /** Characters of a text that are shown around what was found. */
 const BEFORE = 40;
 const SHOWN = 180;
@@ -19,16 +21,14 @@ const SHOWN = 180;
  * @returns {RegExp | null}
  */
 export function finder(q) {
-  const parts = [];
-  for (const [, phrase, word] of q.matchAll(TOKEN)) {
-    if (word !== undefined && /^from:/i.test(word)) continue;
-    const prefix = word?.endsWith("*") ?? false;
-    const words = fold(phrase ?? word ?? "").text.match(new RegExp(`${LETTER}+`, "gu")) ?? [];
-    if (words.length === 0) continue;
+  const wanted = q.split('"').flatMap((part, i) => (i % 2 === 1 ? [part] : part.split(/\s+/u).filter((word) => !word.startsWith("from:"))));
+  const parts = wanted.flatMap((part) => {
+    const words = fold(part).text.match(PART) ?? [];
+    if (words.length === 0) return [];
     const expression = words.join("[^\\p{L}\\p{N}]+");
-    const anywhere = UNSPACED.test(expression);
-    parts.push(anywhere ? expression : `(?<!${LETTER})${expression}${prefix ? `${LETTER}*` : `(?!${LETTER})`}`);
-  }
+    if (UNSPACED.test(expression)) return [expression];
+    return [`(?<!${LETTER})${expression}${part.endsWith("*") ? `${LETTER}*` : `(?!${LETTER})`}`];
+  });
   return parts.length === 0 ? null : new RegExp(parts.join("|"), "gu");
 }
 
@@ -91,7 +91,8 @@ function fold(text) {
   const places = [];
   let at = 0;
   for (const character of text) {
-    const plain = character.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+    const small = character.toLowerCase();
+    const plain = PLAIN[small] ?? (/\p{Script=Hangul}/u.test(small) ? small : small.normalize("NFD").replace(/\p{M}/gu, ""));
     for (let i = 0; i < plain.length; i += 1) places.push(at);
     folded += plain;
     at += character.length;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { settled } from "./fake/clock.js";
 import { entry, Page, room, roomEntry } from "./fake/page.js";
+import { readyData } from "./fake/socket.js";
 
 const OPS = "rooms/ops";
 
@@ -95,6 +96,37 @@ test("being removed is said kindly, and nothing is sent there any more", async (
   assert.equal(page.chat.resume()[OPS], undefined);
   page.socket.say(roomEntry(9, { change: "add", user: "ann", room: room({ modified: 3 }) }));
   assert.equal(conversation.problem, null);
+});
+
+test("being removed while away is said at the next sign-in, and the room is not asked for again", async () => {
+  const page = await withRooms([room()]);
+  await page.reply("join", { head: 1, online: 1, roster: [], messages: [entry(1, { dest: OPS })] });
+  await page.drop();
+  page.socket.accept();
+  page.socket.say({ type: 1000, re: page.socket.last("hello").id, data: readyData() });
+  assert.equal(page.socket.last("hello").data.resume[OPS], 1);
+  const refused = { code: "not_found", reason: "there is no such room", retry: false };
+  page.socket.say({ type: "error", dest: OPS, data: refused });
+  for (const { id, dest } of page.socket.all("join")) if (dest === OPS) page.socket.say({ type: "error", re: id, dest, data: refused });
+  await settled();
+  const conversation = page.store.conversation(OPS);
+  assert.match(conversation.problem ?? "", /^You do not belong to this room any more/);
+  assert.deepEqual([conversation.wanted, conversation.log.size], [false, 1]);
+  assert.equal(page.chat.resume()[OPS], undefined);
+});
+
+test("a room that was made again under its old address goes on behind the old one", async () => {
+  const page = await withRooms([room()]);
+  await page.reply("join", { head: 2, online: 1, roster: [], messages: [entry(1, { dest: OPS }), entry(2, { dest: OPS })] });
+  await page.drop();
+  await page.welcome({}, null);
+  // What came after entry 2 is gone with the old room.
+  page.socket.say(roomEntry(7, { change: "create", title: "Ops", room: room({ created: 9, modified: 9 }) }));
+  page.clock.pass(1000);
+  await settled();
+  assert.deepEqual(page.socket.last("history").data, { after: 2, limit: 200 });
+  await page.reply("history", { messages: [roomEntry(7, { change: "create", title: "Ops", room: room({ created: 9, modified: 9 }) })], more: false });
+  assert.deepEqual([page.store.conversation(OPS).log.first, page.store.conversation(OPS).log.last], [7, 7]);
 });
 
 test("leaving takes it off the list, whichever comes first, the answer or the entry", async () => {

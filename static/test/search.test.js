@@ -86,6 +86,11 @@ test("what was found is marked, whatever its case, accents and script", () => {
   assert.deepEqual(found("我喜欢喝茶", "喝茶"), ["喝茶"]);
   assert.deepEqual(found("🙂 tea 🙂", "tea"), ["tea"]);
   assert.deepEqual(found("from ann with tea", "from:ann tea"), ["tea"]);
+  assert.deepEqual(found("Die Straße, København, Łódź", "strasse kobenhavn lodz"), ["Straße", "København", "Łódź"]);
+  assert.deepEqual(found("snake_case e-mail", "case e-mail"), ["case", "e-mail"]);
+  assert.deepEqual(found("ok 👍👍", "👍"), ["👍", "👍"]);
+  assert.deepEqual(found("say hello world", "say\"hello world"), ["say", "hello world"]);
+  assert.deepEqual(found("한국어 한국", "한국*"), ["한국어", "한국"]);
 });
 
 test("nothing in a question is more than text", () => {
