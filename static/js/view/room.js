@@ -71,18 +71,22 @@ export class RoomView {
     setText(this.error, "");
     this.picker.clear();
     this.title.value = this.#room?.title ?? "";
-    this.update();
     this.dialog.showModal();
+    this.#show();
   }
 
   update() {
     const { store } = this;
     const shown = store.roomOf(store.current);
     this.opener.hidden = shown === undefined || store.current.problem !== null;
-    if (!this.dialog.open && this.#dest !== store.active) return;
+    if (this.dialog.open) this.#show();
+  }
+
+  #show() {
+    const { store } = this;
     const room = this.#room;
     if (room === undefined) {
-      if (this.dialog.open) this.dialog.close();
+      this.dialog.close();
       return;
     }
     const owner = store.owns(room);

@@ -15,6 +15,7 @@ export class RoomsView {
   #members = new Map();
   /** Whether the address was typed, and not made from the title. */
   #idTyped = false;
+  #outdated = false;
 
   /**
    * @param {import("../store.js").Store} store
@@ -81,18 +82,19 @@ export class RoomsView {
 
   async #find() {
     this.filter.value = "";
-    setText(this.note, "");
-    this.#update();
+    this.#outdated = false;
     this.listDialog.showModal();
+    this.#update();
     try {
       await this.rooms.list();
     } catch {
-      setText(this.note, "The list may be out of date: there is no connection to the server.");
+      this.#outdated = true;
+      this.#update();
     }
   }
 
   #update() {
-    if (!this.listDialog.open && this.list.childElementCount > 0) this.list.replaceChildren();
+    if (!this.listDialog.open) return;
     const rooms = [...this.store.rooms.values()].sort((a, b) => (a.title.toLowerCase() < b.title.toLowerCase() ? -1 : 1));
     this.filter.hidden = rooms.length < MANY;
     const wanted = this.filter.value.trim().toLowerCase();
@@ -107,9 +109,8 @@ export class RoomsView {
       showSymbol(part(row, ".avatar"), roomSymbol(room), "public");
       return row;
     }));
-    if (rooms.length === 0) setText(this.note, "There is no open room yet.");
-    else if (fitting.length === 0) setText(this.note, "No room is called that.");
-    else if (/^(There|No room)/.test(this.note.textContent ?? "")) setText(this.note, "");
+    const none = rooms.length === 0 ? "There is no open room yet." : fitting.length === 0 ? "No room is called that." : "";
+    setText(this.note, this.#outdated ? "The list may be out of date: the server cannot be asked." : none);
   }
 
   #begin() {
