@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::crowd::Crowd;
 use crate::fanout::Fanout;
 use crate::reconnect::Reconnect;
 use crate::sessions::Sessions;
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Start(Startup),
     /// Sign in and join many sessions: how soon, what does presence cost, what does a session hold
     Sessions(Sessions),
+    /// Let many come within seconds while some talk: what are those there told, and how long does a message take
+    Crowd(Crowd),
     /// Let some clients talk: how long until a message is accepted, and until the others have it
     Talk(Talk),
     /// One sender, many receivers: deliveries a second and what they cost, also against another server or broker

@@ -11,6 +11,7 @@ mod check;
 mod cli;
 mod client;
 mod commits;
+mod crowd;
 mod disk;
 mod event;
 mod fanout;
@@ -66,6 +67,7 @@ fn measure(cli: &Cli) -> Result<bool> {
         match &cli.command {
             Command::Start(start) => print(cli, &start.run().await?, |_| true),
             Command::Sessions(sessions) => print(cli, &sessions.run().await?, |report| report.good()),
+            Command::Crowd(crowd) => print(cli, &crowd.run().await?, |report| report.good()),
             Command::Talk(talk) => print(cli, &talk.run().await?, |report| report.good()),
             Command::Fanout(fanout) => print(cli, &fanout.run().await?, |report| report.good()),
             Command::Throughput(throughput) => print(cli, &throughput.run().await?, |report| report.good()),
