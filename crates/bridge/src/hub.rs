@@ -247,6 +247,23 @@ impl Hub {
         });
     }
 
+    /// Brings a sequencer up to where the log stands now: what somebody was told of before is in it.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub(crate) async fn level(&self, sequencer: &Arc<Sequencer>) -> Result<(), StoreError> {
+        let head = self.store.head(&sequencer.conversation).await?;
+        while let Some(at) = sequencer.head().filter(|at| *at < head) {
+            let entries = self.store.entries_after(&sequencer.conversation, at, REPAIR_PAGE).await?;
+            if entries.is_empty() {
+                break;
+            }
+            sequencer.offer_entries(at, &entries);
+            self.wake(sequencer);
+        }
+        Ok(())
+    }
+
     /// Whether private content stays off the broker.
     pub(crate) fn bells_only(&self) -> bool {
         self.bells_only.load(Ordering::Acquire)

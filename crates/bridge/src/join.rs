@@ -27,6 +27,10 @@ pub(crate) async fn join(
 ) -> Result<Outcome, Refusal> {
     let conversation = hub.readable(&handle.who, dest).await?;
     let sequencer = hub.sequencer(&conversation).await.map_err(store_away)?;
+    if let Conversation::Room(_) = &conversation {
+        // Changes of it were told by themselves, perhaps before they came here with the other entries.
+        hub.level(&sequencer).await.map_err(store_away)?;
+    }
     // Registered first, then read up to the position of this moment: nothing falls between.
     let mut cursor = Cursor::new(hub, handle, sequencer.clone());
     if let Conversation::Room(_) = &conversation {

@@ -9,13 +9,17 @@ pub(crate) const OPS: &str = "rooms/ops";
 
 /// Makes the room.
 pub(crate) async fn create(user: &mut User, open: bool, members: &[&str]) -> Result<Value> {
-    let data = json!({"title": "Operations", "open": open, "members": members});
-    user.request(json!({"type": "room.create", "dest": OPS, "data": data})).await
+    change(user, "room.create", json!({"title": "Operations", "open": open, "members": members})).await
 }
 
 /// Changes the room, or who belongs to it.
 pub(crate) async fn change(user: &mut User, kind: &str, data: Value) -> Result<Value> {
-    user.request(json!({"type": kind, "dest": OPS, "data": data})).await
+    let id = uuid::Uuid::new_v4().to_string();
+    user.send(&json!({"type": kind, "id": id, "dest": OPS, "data": data})).await?;
+    let answer =
+        user.expect_where(&format!("the answer to {kind}"), |frame| frame["re"] == id.as_str()).await?;
+    ensure!(answer["type"] == "reply", "{kind} was answered with {answer}");
+    Ok(answer["data"].clone())
 }
 
 /// Sends a change of a message under an id of its own and waits until it is accepted; gives its `seq`.
