@@ -57,7 +57,7 @@ test-component: test-tools ## Tests of one crate at a time through its public in
 
 test-contract: test-tools ## The client protocol against the real server (docs/protocol.md)
 	$(BUILD_SERVER)
-	$(RUN_TESTS) --test contract --test private --test foreign --test sockjs
+	$(RUN_TESTS) --test contract --test private --test foreign --test sockjs --test toolkit
 
 test-integration: test-tools ## The real server with both brokers, crashes, stops and wrong settings
 	$(BUILD_SERVER)

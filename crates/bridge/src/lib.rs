@@ -11,7 +11,7 @@
 //! - `link`, `client`, `incoming`, `ingest`: MQTT clients, and what they bring;
 //! - `confirm`, `again`, `states`, `node`: what the broker hasn't confirmed, and what keeps a node going;
 //! - `cluster`, `peers`: other nodes on the same store;
-//! - `mqtt_history`: what programs on the broker ask;
+//! - `lab`, `mqtt_history`: what a course lab and programs on the broker ask;
 //! - `auth`, `route`, `routes`, `own_frame`: what an application can put in.
 //!
 //! The log comes before everything: an entry is numbered and on disk before anybody sees it, and whatever is lost on
@@ -41,6 +41,8 @@ mod incoming;
 mod ingest;
 mod join;
 mod keys;
+mod lab;
+mod lab_name;
 mod limits;
 mod link;
 mod mail;
@@ -72,6 +74,7 @@ mod whois;
 pub use auth::{Authenticator, Denied, Guests, Identity};
 pub use bridge::{Bridge, BridgeError, Peer, Status};
 pub use history::Page;
+pub use lab::{LAB_MESSAGES_MAX, Lab, LabMessage, LabRoom};
 pub use options::{BridgeOptions, Memory, MqttOptions, Private, Rates};
 pub use own_frame::{Asker, BadFrameType, FrameHandler, FrameTypes, OwnFrame};
 pub use program::{Program, Sent};

@@ -23,6 +23,7 @@ use crate::assets::Assets;
 use crate::headers;
 use crate::health;
 use crate::host::{Authority, Hosts};
+use crate::lab;
 use crate::listen::Remote;
 use crate::origin::Origins;
 use crate::problem::{Problem, Reply, method_not_allowed};
@@ -46,6 +47,8 @@ pub struct HttpOptions {
     pub sockjs: Option<SockJsOptions>,
     /// Renders `/metrics`.
     pub metrics: PrometheusHandle,
+    /// Whether the course lab's calls are there.
+    pub lab: bool,
     /// What an application answers itself: asked first, and where it rejects, the server answers.
     pub own: Option<BoxedFilter<(Reply,)>>,
 }
@@ -141,6 +144,7 @@ fn routes(
     let metrics = options.metrics.clone();
     let assets = options.assets.clone();
     let own = options.own.clone().unwrap_or_else(nothing);
+    let lab = if options.lab { lab::routes(&bridge, options.origins.clone()) } else { nothing() };
     let status = bridge.clone();
     let alive = get("healthz", health::alive);
     let ready = get("readyz", move || health::ready(&status.status()));
@@ -166,7 +170,9 @@ fn routes(
             async move { assets.answer(&method, path.as_str(), &headers).await }
         },
     );
-    own.or(alive)
+    own.or(lab)
+        .unify()
+        .or(alive)
         .unify()
         .or(ready)
         .unify()

@@ -15,6 +15,7 @@ mod connection;
 mod headers;
 mod health;
 mod host;
+mod lab;
 mod listen;
 mod origin;
 mod problem;

@@ -176,6 +176,7 @@ impl ChatServer {
             sockjs: self.config.sockjs.clone().map(|sockjs| sockjs_options(sockjs, quota)),
             metrics: self.metrics.clone(),
             own: self.own,
+            lab: self.config.lab_api,
         };
         let app = mqttchat_http::app(self.bridge.clone(), options);
         let upkeep = tokio::spawn(keep_metrics(self.metrics));

@@ -13,7 +13,7 @@ mod events;
 mod messages;
 mod openapi;
 mod page;
-mod query;
+pub(crate) mod query;
 mod resource;
 mod say;
 mod schema;

@@ -13,11 +13,11 @@ const NUMBER_MAX: u64 = 1 << 53;
 
 /// A call's parameters by name.
 #[derive(Debug)]
-pub(super) struct Query<'q>(Vec<(&'q str, Cow<'q, str>)>);
+pub(crate) struct Query<'q>(Vec<(&'q str, Cow<'q, str>)>);
 
 impl<'q> Query<'q> {
     /// Parses what stands behind `?`. Each parameter of `known` may stand there once.
-    pub(super) fn parse(raw: &'q str, known: &[&'static str]) -> Result<Self, Problem> {
+    pub(crate) fn parse(raw: &'q str, known: &[&'static str]) -> Result<Self, Problem> {
         let query = Self::parse_repeated(raw, known)?;
         for (at, (name, _)) in query.0.iter().enumerate() {
             if query.0[..at].iter().any(|(other, _)| other == name) {
@@ -28,7 +28,7 @@ impl<'q> Query<'q> {
     }
 
     /// Parses what stands behind `?`, with parameters that may stand there more than once.
-    pub(super) fn parse_repeated(raw: &'q str, known: &[&'static str]) -> Result<Self, Problem> {
+    pub(crate) fn parse_repeated(raw: &'q str, known: &[&'static str]) -> Result<Self, Problem> {
         let mut given = Vec::new();
         for pair in raw.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -48,17 +48,17 @@ impl<'q> Query<'q> {
     }
 
     /// All values of a parameter.
-    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(given, _)| *given == name).map(|(_, value)| value.as_ref())
     }
 
     /// The value of a parameter.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.all(name).next()
     }
 
     /// A whole number of at least `least`.
-    pub(super) fn number(&self, name: &str, least: u64) -> Result<Option<u64>, Problem> {
+    pub(crate) fn number(&self, name: &str, least: u64) -> Result<Option<u64>, Problem> {
         let number = |text: &str| {
             // Without signs, which Rust would take.
             let digits = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
@@ -70,13 +70,13 @@ impl<'q> Query<'q> {
     }
 
     /// A conversation.
-    pub(super) fn dest(&self) -> Result<Option<Dest>, Problem> {
+    pub(crate) fn dest(&self) -> Result<Option<Dest>, Problem> {
         Ok(self.get("dest").map(Dest::parse).transpose()?)
     }
 }
 
 /// A request that isn't one of this API's.
-pub(super) fn bad(detail: impl Into<String>) -> Problem {
+pub(crate) fn bad(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, detail).with("code", "bad_request").with("retry", false)
 }
 

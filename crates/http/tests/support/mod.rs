@@ -55,6 +55,7 @@ impl Site {
             Bridge::start(store.clone(), BridgeOptions { mqtt, ..BridgeOptions::default() }).await.unwrap();
         let options = HttpOptions {
             own: None,
+            lab: false,
             hosts: Hosts::new(["chat.example".to_owned()]),
             origins: Origins::new(vec![Origin::parse("https://intranet.example").unwrap()]),
             assets: setup
