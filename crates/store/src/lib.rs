@@ -56,6 +56,7 @@ mod postgres;
 mod presence;
 mod queue;
 mod rooms;
+mod search;
 mod secrets;
 mod sqlite;
 mod users;
@@ -75,6 +76,7 @@ pub use log::{AppendError, Appended, ChangedHead, Done, IngestMark, NewEntry};
 pub use operator::Operator;
 pub use options::StoreOptions;
 pub use rooms::Access;
+pub use search::Query;
 pub use users::{ClaimOutcome, User};
 
 use options::Place;

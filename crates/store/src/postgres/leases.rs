@@ -10,7 +10,7 @@ use crate::leases::lease_of_node;
 use crate::{Node, NodeLease, StoreError};
 
 /// One's own that was not given back is renewed; one that has run out is taken.
-const ACQUIRE: &str = concat!(
+pub(super) const ACQUIRE: &str = concat!(
     "INSERT INTO leases AS l (name, owner, expires, renewed)
      SELECT $1, $2, t.now + $3, t.now FROM (SELECT ",
     now!("$4"),

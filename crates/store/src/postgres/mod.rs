@@ -6,9 +6,10 @@
 //! | `batch`, `plan`, `names` | one batch: what it reads and locks, what each write comes to, the numbers it needs |
 //! | `changes`, `room_changes` | the same for messages and rooms that are changed |
 //! | `doubt` | batches of which nobody could say in time whether they were committed |
+//! | `indexer` | a task that keeps the full-text index, on one node at a time |
 //! | `pool` | a few connections for reads, and for all other writes |
 //! | `session`, `migrations` | connecting: settings, schema, secrets, is it the same log |
-//! | `apikeys`, `log`, `rooms`, `users`, `presence`, `cursors`, `leases` | the questions and writes of each |
+//! | `apikeys`, `log`, `rooms`, `search`, `users`, `presence`, `cursors`, `leases` | the questions and writes of each |
 
 mod apikeys;
 mod batch;
@@ -16,6 +17,7 @@ mod changes;
 mod cursors;
 mod doubt;
 mod fault;
+mod indexer;
 mod leases;
 mod log;
 mod migrations;
@@ -26,6 +28,7 @@ mod presence;
 mod room_changes;
 mod rooms;
 mod rows;
+mod search;
 mod session;
 mod time;
 mod users;
@@ -37,12 +40,14 @@ use std::sync::Arc;
 use mqttchat_protocol::{Conversation, Keyring, Party, UserId};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::health::HealthCell;
 use crate::integer::signed;
 use crate::secrets::Secrets;
 use crate::{Clock, Done, Health, NewEntry, StoreError};
 
+use indexer::Indexer;
 use pool::Pool;
 use session::Database;
 use write::{Move, Which, Write};
@@ -51,7 +56,8 @@ use writer::Writer;
 /// A store in a PostgreSQL database.
 pub(crate) struct Postgres {
     writer: Writer,
-    pool: Pool,
+    pool: Arc<Pool>,
+    indexer: JoinHandle<()>,
     health: Arc<HealthCell>,
     clock: Option<Clock>,
     log_id: Box<str>,
@@ -68,8 +74,9 @@ impl Postgres {
         let _ = database.log_id.set(log_id.clone());
         let health = Arc::new(HealthCell::new());
         let writer = Writer::start(database.clone(), health.clone(), clock.clone())?;
-        let pool = Pool::new(database, health.clone(), runtime);
-        Ok(Self { writer, pool, health, clock, log_id, secrets })
+        let pool = Arc::new(Pool::new(database, health.clone(), runtime));
+        let indexer = tokio::spawn(Indexer::new(pool.clone()).run());
+        Ok(Self { writer, pool, indexer, health, clock, log_id, secrets })
     }
 
     pub(crate) fn log_id(&self) -> &str {
@@ -93,6 +100,7 @@ impl Postgres {
     }
 
     pub(crate) async fn close(&self) {
+        self.indexer.abort();
         self.pool.close().await;
         self.writer.close().await;
     }
@@ -152,5 +160,11 @@ impl Postgres {
     /// The time to give to statements, where it is not the database's.
     fn hand(&self) -> Option<i64> {
         self.clock.as_ref().map(|clock| signed(clock.now()))
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.indexer.abort();
     }
 }

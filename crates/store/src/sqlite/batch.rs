@@ -20,6 +20,8 @@ pub(super) struct Known {
     pub(super) node: Option<i64>,
     /// The last position given.
     pub(super) position: Option<u64>,
+    /// Whether a room was deleted whose entries are still there.
+    pub(super) chores: bool,
     conversations: HashMap<Conversation, Head>,
     parties: HashMap<Party, i64>,
     /// What parties may do in rooms, both by number.
@@ -159,6 +161,11 @@ impl<'a> Batch<'a> {
     /// Notes that a room is otherwise from here on.
     pub(super) fn room_changed(&mut self) {
         self.known.access.clear();
+    }
+
+    /// Notes that there is something to remove.
+    pub(super) fn has_chores(&mut self) {
+        self.known.chores = true;
     }
 
     /// Makes a room's conversation, which stays when the room is deleted.

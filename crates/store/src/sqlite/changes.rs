@@ -7,6 +7,7 @@ use super::append::{Verdict, are_users, number};
 use super::batch::{Batch, Head};
 use super::fault::Fault;
 use super::rows::{parsed, text};
+use super::search;
 use crate::change::{
     EMOJIS, SEQ, ambiguous, no_such_message, too_many_reactions, with_member, with_text, without_text,
 };
@@ -63,12 +64,24 @@ pub(super) fn append(
         .ok_or_else(|| Fault::Unreadable("the data of a change".into()))?;
     let verdict = number(batch, sender, head, new, Some(data))?;
     let Verdict::Stored { time, position, .. } = verdict else { return Ok(verdict) };
+    let connection = batch.connection();
     match change {
-        Change::Edit(_) => edit(batch.connection(), &message, &new.data, time, position)?,
-        Change::Delete(_) => delete(batch.connection(), &message)?,
+        Change::Edit(_) => {
+            let found_by = search::in_index(connection, message.position)?;
+            edit(connection, &message, &new.data, time, position)?;
+            if let Some(before) = found_by {
+                search::remove(connection, &before)?;
+                search::add(connection, &search::now(connection, message.position)?)?;
+            }
+        }
+        Change::Delete(_) => {
+            if let Some(before) = search::in_index(connection, message.position)? {
+                search::remove(connection, &before)?;
+            }
+            delete(connection, &message)?;
+        }
         Change::React { emoji, on: false, .. } => {
-            let mut statement = batch
-                .connection()
+            let mut statement = connection
                 .prepare_cached("DELETE FROM reactions WHERE target = ?1 AND emoji = ?2 AND party = ?3")?;
             statement.execute(params![message.position, emoji, sender])?;
         }

@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_log.sql"),
     include_str!("migrations/0002_rooms.sql"),
     include_str!("migrations/0003_apikeys.sql"),
+    include_str!("migrations/0004_search.sql"),
 ];
 
 fn supported() -> i64 {

@@ -4,10 +4,11 @@
 //! | --- | --- |
 //! | `writer` | one thread, one connection: commits what waits, a batch at a time |
 //! | `batch`, `append`, `changes`, `room_changes` | what a write does inside the batch's transaction |
+//! | `chores` | what the writer does when there is time: indexing for searches, removing what deleted rooms held |
 //! | `checkpoint` | a thread that moves the write-ahead log into the database meanwhile |
 //! | `reader` | a few connections for reads, on the runtime's blocking threads |
 //! | `directory`, `connection`, `migrations`, `mark` | opening: files and lock, pragmas, schema, is it the same log |
-//! | `log`, `rooms`, `users`, `presence`, `cursors`, `leases` | the questions and writes of each |
+//! | `log`, `rooms`, `search`, `users`, `presence`, `cursors`, `leases` | the questions and writes of each |
 
 mod apikeys;
 mod append;
@@ -15,6 +16,7 @@ mod batch;
 mod beside;
 mod changes;
 mod checkpoint;
+mod chores;
 mod connection;
 mod cursors;
 mod directory;
@@ -28,6 +30,7 @@ mod reader;
 mod room_changes;
 mod rooms;
 mod rows;
+mod search;
 #[cfg(test)]
 mod tests;
 mod users;

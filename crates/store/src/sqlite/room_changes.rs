@@ -5,6 +5,7 @@ use rusqlite::{Connection, params};
 
 use super::append::{Verdict, is_user, number};
 use super::batch::{Batch, Head};
+use super::chores::purge_below;
 use super::fault::Fault;
 use super::rooms::room;
 use crate::change::{ROOM, with_member};
@@ -49,12 +50,11 @@ pub(super) fn append(
     batch.room_changed();
     let data = serde_json::to_value(&after).ok().and_then(|room| with_member(&new.data, ROOM, room));
     let data = data.ok_or_else(|| Fault::Unreadable("the data of a room entry".into()))?;
-    let verdict = number(batch, sender, head, new, Some(data))?;
     if *change == RoomChange::Delete {
-        // Only now: positions are counted from the newest entry.
-        forget(batch.connection(), head)?;
+        purge_below(batch.connection(), head.id, seq + 1)?;
+        batch.has_chores();
     }
-    Ok(verdict)
+    number(batch, sender, head, new, Some(data))
 }
 
 fn apply(connection: &Connection, head: Head, change: &RoomChange, room: &Room) -> Result<(), Fault> {
@@ -100,19 +100,5 @@ fn modified(connection: &Connection, id: i64, room: &Room) -> Result<(), Fault> 
     let mut statement = connection
         .prepare_cached("UPDATE rooms SET title = ?2, open = ?3, modified = ?4 WHERE conversation = ?1")?;
     statement.execute(params![id, &*room.title, room.open, signed(room.modified)])?;
-    Ok(())
-}
-
-/// Deletes the entries up to the head, and what belongs to them.
-fn forget(connection: &Connection, head: Head) -> Result<(), Fault> {
-    const OF: [&str; 4] = [
-        "DELETE FROM reactions WHERE target IN (SELECT position FROM entries WHERE conversation = ?1 AND seq <= ?2)",
-        "DELETE FROM edits WHERE target IN (SELECT position FROM entries WHERE conversation = ?1 AND seq <= ?2)",
-        "DELETE FROM marks WHERE position IN (SELECT position FROM entries WHERE conversation = ?1 AND seq <= ?2)",
-        "DELETE FROM entries WHERE conversation = ?1 AND seq <= ?2",
-    ];
-    for sql in OF {
-        connection.prepare_cached(sql)?.execute([head.id, signed(head.seq)])?;
-    }
     Ok(())
 }

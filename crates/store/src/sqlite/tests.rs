@@ -253,6 +253,7 @@ async fn questions_use_indexes() {
                 super::cursors::QUESTIONS,
                 super::rooms::QUESTIONS,
                 super::changes::QUESTIONS,
+                super::search::QUESTIONS,
             ];
             for sql in questions.concat() {
                 let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;

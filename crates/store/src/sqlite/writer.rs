@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::batch::{Batch, Known};
 use super::checkpoint::{Checkpointer, checkpoint};
+use super::chores::Chores;
 use super::connection;
 use super::fault::Fault;
 use super::mark::{self, MARK_EVERY, Mark};
@@ -58,6 +59,7 @@ impl Writer {
             mark,
             checkpointer,
             known: Known::default(),
+            chores: Chores::new(),
             connection: None,
             _lock: lock,
         };
@@ -138,6 +140,7 @@ struct Thread {
     mark: Mark,
     checkpointer: Checkpointer,
     known: Known,
+    chores: Chores,
     /// `None` after a failure that may have spoiled it, until the next batch opens another.
     connection: Option<Connection>,
     /// Unlocked by being closed, when everything else is.
@@ -155,6 +158,9 @@ impl Thread {
                     if let Some(connection) = &self.connection {
                         self.checkpointer.after_commit(connection);
                     }
+                    if self.chores.is_due(self.known.position) {
+                        self.do_chores();
+                    }
                 }
                 Taken::Nothing => self.idle(),
                 Taken::Closed => break,
@@ -166,18 +172,36 @@ impl Thread {
     /// How long to wait for work before there is something of our own to do.
     fn patience(&self) -> Option<Duration> {
         if !self.health.is_ok() {
-            Some(PROBE_EVERY)
-        } else if self.mark.is_behind() {
-            Some(MARK_EVERY)
-        } else {
-            None
+            return Some(PROBE_EVERY);
         }
+        let mark = self.mark.is_behind().then_some(MARK_EVERY);
+        [mark, self.chores.patience(self.known.position)].into_iter().flatten().min()
     }
 
     fn idle(&mut self) {
-        self.mark.flush();
         if !self.health.is_ok() {
+            self.mark.flush();
             self.work_off(&mut vec![Box::new(Probe)]);
+        } else if self.chores.is_ready(self.known.position) {
+            self.do_chores();
+        } else {
+            self.mark.flush();
+        }
+    }
+
+    fn do_chores(&mut self) {
+        let done = self.open().and_then(|()| match &mut self.connection {
+            Some(connection) => self.chores.turn(connection),
+            None => Err(Fault::Replaced),
+        });
+        if let Err(fault) = done {
+            metrics::counter!("mqttchat_store_errors_total").increment(1);
+            tracing::warn!(error = %StoreError::from(&fault), "messages can't be indexed for searches now");
+            self.chores.put_off();
+            self.connection.take_if(|connection| !is_whole(connection));
+        }
+        if let Some(connection) = &self.connection {
+            self.checkpointer.after_commit(connection);
         }
     }
 
@@ -214,6 +238,9 @@ impl Thread {
                 if let Some(position) = self.known.position {
                     self.mark.note(position);
                 }
+                if std::mem::take(&mut self.known.chores) {
+                    self.chores.room_deleted();
+                }
                 self.known.limit();
                 Ok(())
             }
@@ -239,13 +266,7 @@ impl Thread {
 
     /// One transaction; says whether it changed anything.
     fn try_commit(&mut self, writes: &mut [Box<dyn Write>]) -> Result<bool, Fault> {
-        if self.connection.is_none() {
-            // Looked at first: beside another file, SQLite would take the log of this one for its own.
-            if self.path.exists() && !self.mark.is_of(&self.path) {
-                return Err(Fault::Replaced);
-            }
-            self.adopt(connection::reopen(&self.path)?)?;
-        }
+        self.open()?;
         let Some(connection) = &mut self.connection else { return Err(Fault::Replaced) };
         let before = connection.total_changes();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -256,6 +277,18 @@ impl Thread {
         batch.settle_cursors()?;
         transaction.commit()?;
         Ok(connection.total_changes() != before)
+    }
+
+    /// Makes sure that there is a connection.
+    fn open(&mut self) -> Result<(), Fault> {
+        if self.connection.is_some() {
+            return Ok(());
+        }
+        // Looked at first: beside another file, SQLite would take the log of this one for its own.
+        if self.path.exists() && !self.mark.is_of(&self.path) {
+            return Err(Fault::Replaced);
+        }
+        self.adopt(connection::reopen(&self.path)?)
     }
 
     /// Goes on with this connection, if it is to the same database as ever.
@@ -275,6 +308,12 @@ impl Thread {
             checkpoint(&connection, "TRUNCATE");
         }
     }
+}
+
+/// Whether a connection is in no transaction, and waits for the disk when it commits.
+fn is_whole(connection: &Connection) -> bool {
+    connection.is_autocommit()
+        && connection.query_row("PRAGMA synchronous", [], |row| row.get(0)).is_ok_and(|level: i64| level == 2)
 }
 
 /// A write that tells whether writes work.

@@ -17,6 +17,7 @@ pub mod log;
 pub mod presence;
 pub mod queue;
 pub mod rooms;
+pub mod search;
 pub mod users;
 
 use std::sync::Arc;
@@ -61,6 +62,10 @@ macro_rules! behaviour {
             changes {
                 an_edit_is_an_entry_and_the_present_text, who_may_change_a_message, targets_that_are_none,
                 deleted_is_gone, reactions_add_up, changes_in_one_commit, changes_in_a_room_go_with_it,
+            }
+            search {
+                words_phrases_prefixes_and_authors, any_script, only_what_one_may_read, newest_first_and_no_more,
+                follows_changes, nothing_is_left_of_a_deleted_room, found_after_reopening, what_isnt_text,
             }
             queue {
                 outcomes_come_in_order, what_waits_is_committed_together, a_full_queue_makes_submitters_wait,

@@ -1,0 +1,74 @@
+//! Searching.
+
+use mqttchat_protocol::{Conversation, Entry, Party};
+use tokio_postgres::Row;
+
+use super::Postgres;
+use super::rows::{all, entry_columns, entry_joins, entry_with_conversation, value};
+use crate::integer::signed;
+use crate::search::{for_all, for_party, for_rooms, of_conversation, of_sender};
+use crate::{Query, StoreError};
+
+/// Planned anew for each query: a frequent word is found soonest by going back in time, a rare one by the index.
+const PLAN: &str = "SET LOCAL plan_cache_mode TO force_custom_plan";
+
+/// $1: the tokens, $2: the party's number.
+const SEARCH: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    ", c.key FROM search s JOIN entries e ON e.position = s.position",
+    entry_joins!(),
+    "JOIN conversations c ON c.id = e.conversation
+     WHERE s.tokens @@ $1::text::tsquery AND e.kind = 'msg' AND e.seq > c.floor AND NOT coalesce(m.deleted, false)
+         AND (c.key = 'public' OR c.one = $2 OR c.other = $2 OR EXISTS (
+             SELECT FROM rooms r WHERE r.conversation = c.id AND (r.open OR EXISTS (
+                 SELECT FROM members b WHERE b.conversation = c.id AND b.party = $2))))
+     ORDER BY s.position DESC LIMIT $3"
+);
+
+const NUMBERS: &str = "
+    SELECT (SELECT id FROM parties WHERE name = $1), (SELECT id FROM parties WHERE name = $2),
+           (SELECT id FROM conversations WHERE key = $3)";
+
+impl Postgres {
+    pub(crate) async fn search(
+        &self,
+        party: &Party,
+        query: &Query,
+        conversation: Option<&Conversation>,
+        limit: u64,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let from = query.from.as_ref().map(Party::as_str);
+        let key = conversation.map(ToString::to_string);
+        let numbers = self.pool.read(NUMBERS, &[&party.as_str(), &from, &key]).await?;
+        let numbers = all(&numbers, |row: &Row| Ok((value(row, 0)?, value(row, 1)?, value(row, 2)?)))?;
+        let Some((me, sender, place)) = numbers.first().copied() else { return Ok(Vec::new()) };
+        if (from.is_some() && sender.is_none()) || (key.is_some() && place.is_none()) {
+            return Ok(Vec::new());
+        }
+        let tokens = matching(query, me, sender, place);
+        let rows = self.pool.write(&[(PLAN, &[]), (SEARCH, &[&tokens, &me, &signed(limit)])]).await?;
+        all(rows.last().map_or(&[][..], Vec::as_slice), entry_with_conversation)
+    }
+}
+
+/// The query in the language of `tsquery`.
+fn matching(query: &Query, me: Option<i64>, sender: Option<i64>, place: Option<i64>) -> String {
+    let mut wanted: Vec<String> = query
+        .phrases
+        .iter()
+        .map(|phrase| {
+            let tokens: Vec<String> = phrase.tokens.iter().map(|token| format!("'{token}'")).collect();
+            format!("({}{})", tokens.join(" <-> "), if phrase.prefix { ":*" } else { "" })
+        })
+        .collect();
+    wanted.extend(sender.map(|sender| format!("'{}'", of_sender(sender))));
+    match (place, me) {
+        (Some(place), _) => wanted.push(format!("'{}'", of_conversation(place))),
+        (None, Some(me)) => {
+            wanted.push(format!("('{}' | '{}' | '{}')", for_all(), for_rooms(), for_party(me)));
+        }
+        (None, None) => wanted.push(format!("('{}' | '{}')", for_all(), for_rooms())),
+    }
+    wanted.join(" & ")
+}

@@ -1,0 +1,149 @@
+//! What can wait a moment: indexing messages for searches, and removing what deleted rooms held.
+//!
+//! It is done by the writer, between batches and when there are none, a little at a time, so that no commit waits for it
+//! for long. Each little is a transaction of its own, whose commit is not waited for on the disk: what a crash takes of
+//! it is done again.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+
+use super::fault::Fault;
+use super::search::{self, BELOW, from_row, index_next};
+use crate::integer::{signed, unsigned};
+
+/// How long one turn takes, about.
+const TURN: Duration = Duration::from_millis(10);
+/// How long new messages wait to be indexed together.
+const GATHER: Duration = Duration::from_millis(250);
+/// While commits come one after the other: how much longer than a turn the writer is theirs after it.
+const SHARE: u32 = 9;
+/// How long to wait before the next turn when there is more to do and nobody else wants the writer.
+const BREATH: Duration = Duration::from_millis(1);
+/// How long to wait after a turn that failed.
+const PAUSE: Duration = Duration::from_secs(2);
+/// How many entries are read at once, and go at once.
+const ENTRIES: i64 = 2000;
+const GONE_AT_ONCE: i64 = 100;
+
+/// What there is to do.
+pub(super) struct Chores {
+    /// The position up to which entries are indexed.
+    indexed: u64,
+    /// Whether more is known to be left than what was appended since.
+    more: bool,
+    /// When the last turn ended, and how long it took.
+    last: Instant,
+    took: Duration,
+    failed: bool,
+}
+
+impl Chores {
+    pub(super) fn new() -> Self {
+        // There may be something left from before.
+        Self { indexed: 0, more: true, last: Instant::now(), took: Duration::ZERO, failed: false }
+    }
+
+    /// Notes that a room was deleted.
+    pub(super) fn room_deleted(&mut self) {
+        self.more = true;
+    }
+
+    /// How long to wait for something else to do before a turn; `None` when nothing is left. `position`: the newest.
+    pub(super) fn patience(&self, position: Option<u64>) -> Option<Duration> {
+        if !self.more && position.is_none_or(|position| position <= self.indexed) {
+            return None;
+        }
+        let pause = match (self.failed, self.more) {
+            (true, _) => PAUSE,
+            (_, true) => return Some(BREATH),
+            _ => GATHER,
+        };
+        Some(pause.saturating_sub(self.last.elapsed()))
+    }
+
+    /// Whether it is time for a turn when there is nothing else to do.
+    pub(super) fn is_ready(&self, position: Option<u64>) -> bool {
+        self.patience(position).is_some_and(|patience| patience <= BREATH)
+    }
+
+    /// Whether it is time for a turn between two batches.
+    pub(super) fn is_due(&self, position: Option<u64>) -> bool {
+        self.patience(position).is_some()
+            && self.last.elapsed() >= if self.failed { PAUSE } else { GATHER.max(self.took * SHARE) }
+    }
+
+    /// One turn. Leaves the connection as it was, or in a transaction or with another setting: then it is spoiled.
+    pub(super) fn turn(&mut self, connection: &mut Connection) -> Result<(), Fault> {
+        let started = Instant::now();
+        // Spoiled until the setting is back: whoever is told that something is stored counts on it.
+        let done = connection
+            .execute_batch("PRAGMA synchronous = NORMAL")
+            .map_err(Fault::from)
+            .and_then(|()| self.work(connection, || started.elapsed() < TURN));
+        let restored = connection.execute_batch("PRAGMA synchronous = FULL");
+        (self.last, self.took, self.failed) = (Instant::now(), started.elapsed(), done.is_err());
+        done?;
+        Ok(restored?)
+    }
+
+    /// Tries again later.
+    pub(super) fn put_off(&mut self) {
+        (self.last, self.failed) = (Instant::now(), true);
+    }
+
+    fn work(&mut self, connection: &mut Connection, go_on: impl Fn() -> bool) -> Result<(), Fault> {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut purged = true;
+        while purged && go_on() {
+            purged = purge(&transaction)?;
+        }
+        let (indexed, more) =
+            if purged { (self.indexed, true) } else { index_next(&transaction, ENTRIES, go_on)? };
+        transaction.commit()?;
+        (self.indexed, self.more) = (indexed, more);
+        Ok(())
+    }
+}
+
+/// Removes some of what a deleted room held, from everywhere. Says whether there was something.
+fn purge(connection: &Connection) -> Result<bool, Fault> {
+    let room: Option<(i64, i64)> = connection
+        .prepare_cached("SELECT conversation, below FROM purges LIMIT 1")?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((room, below)) = room else { return Ok(false) };
+    let indexed = search::indexed(connection)?;
+    let mut statement = connection.prepare_cached(BELOW)?;
+    let gone = statement
+        .query_map(params![room, below, GONE_AT_ONCE], |row| Ok(from_row(row)))?
+        .map(|entry| entry?)
+        .collect::<Result<Vec<_>, Fault>>()?;
+    if gone.is_empty() {
+        connection.prepare_cached("DELETE FROM purges WHERE conversation = ?1")?.execute([room])?;
+    }
+    for entry in &gone {
+        if unsigned(entry.position) <= indexed {
+            search::remove(connection, entry)?;
+        }
+        for sql in [
+            "DELETE FROM reactions WHERE target = ?1",
+            "DELETE FROM edits WHERE target = ?1",
+            "DELETE FROM marks WHERE position = ?1",
+            "DELETE FROM entries WHERE position = ?1",
+        ] {
+            connection.prepare_cached(sql)?.execute([entry.position])?;
+        }
+    }
+    Ok(true)
+}
+
+/// Has all entries of a conversation below a `seq` removed, soon.
+pub(super) fn purge_below(connection: &Connection, conversation: i64, below: u64) -> Result<(), Fault> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO purges (conversation, below) VALUES (?1, ?2)
+         ON CONFLICT DO UPDATE SET below = excluded.below",
+    )?;
+    statement.execute([conversation, signed(below)])?;
+    Ok(())
+}
