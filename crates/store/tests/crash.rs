@@ -112,6 +112,55 @@ async fn acknowledged_survives_sigkill() {
     check(&store, &acknowledged).await;
 }
 
+/// Killed between a commit and its indexing, again and again: the next one to open it makes up for that.
+#[tokio::test]
+async fn what_was_acknowledged_is_found_after_sigkill() {
+    const NAME: &str = "what_was_acknowledged_is_found_after_sigkill";
+    if let Some(directory) = directory_of_child() {
+        let store = open(&directory).await;
+        for n in 0.. {
+            let word = format!("w{}", uuid::Uuid::new_v4().simple());
+            let id = format!("{word}-{n}");
+            store.append(msg("ann", &Conversation::Public, &id, &format!("it says {word}"))).await.unwrap();
+            if n % 3 == 0 {
+                let edit = suite::changes::edit(
+                    "ann",
+                    &Conversation::Public,
+                    &format!("e{id}"),
+                    &id,
+                    &format!("now {word}"),
+                );
+                store.append(edit).await.unwrap();
+            }
+            say_to_parent(&word);
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let mut words: Vec<String> = Vec::new();
+    for round in 0..5usize {
+        let (mut child, mut lines) = child(NAME, directory.path(), r#"exec "$@""#);
+        words.extend(lines.by_ref().take(20 + round * 30));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // The last one may be cut off where it was killed.
+        words.extend(lines.filter(|line| line.len() == 33));
+    }
+    let store = open(directory.path()).await;
+    suite::search::settled(&store).await;
+    assert!(words.len() >= 400);
+    for word in &words {
+        let query = mqttchat_store::Query::parse(word).unwrap();
+        let found = store.search(&suite::party("bob"), &query, None, 9).await.unwrap();
+        assert_eq!(found.len(), 1, "{word}");
+    }
+    let query = mqttchat_store::Query::parse("it says").unwrap();
+    let left = store.search(&suite::party("bob"), &query, None, 9999).await.unwrap();
+    assert!(
+        left.iter().all(|entry| entry.data.contains("it says")),
+        "texts before an edit are found no more"
+    );
+}
+
 /// What was acknowledged is there, once, in an order without a hole.
 async fn check(store: &Store, acknowledged: &[String]) {
     let mut stored = std::collections::HashSet::new();

@@ -41,7 +41,8 @@ impl Postgres {
         let from = query.from.as_ref().map(Party::as_str);
         let key = conversation.map(ToString::to_string);
         let numbers = self.pool.read(NUMBERS, &[&party.as_str(), &from, &key]).await?;
-        let numbers = all(&numbers, |row: &Row| Ok((value(row, 0)?, value(row, 1)?, value(row, 2)?)))?;
+        let number = |row: &Row, column| value::<Option<i64>>(row, column);
+        let numbers = all(&numbers, |row| Ok((number(row, 0)?, number(row, 1)?, number(row, 2)?)))?;
         let Some((me, sender, place)) = numbers.first().copied() else { return Ok(Vec::new()) };
         if (from.is_some() && sender.is_none()) || (key.is_some() && place.is_none()) {
             return Ok(Vec::new());
