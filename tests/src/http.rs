@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::{HOST, HeaderMap};
@@ -40,12 +40,24 @@ pub async fn get(address: SocketAddr, path: &str) -> Result<Response> {
     send(address, Request::get(path)).await
 }
 
+/// Sends a request with a body. A `Host` header is added where the request has none.
+///
+/// # Errors
+/// When the request is malformed, or there is no answer within 30 s.
+pub async fn send_with(
+    address: SocketAddr,
+    request: hyper::http::request::Builder,
+    body: &str,
+) -> Result<Response> {
+    answer(address, request.body(Full::new(Bytes::copy_from_slice(body.as_bytes())))?, true).await
+}
+
 /// Sends a request without a body. A `Host` header is added where the request has none.
 ///
 /// # Errors
 /// When the request is malformed, or there is no answer within 30 s.
 pub async fn send(address: SocketAddr, request: hyper::http::request::Builder) -> Result<Response> {
-    answer(address, request, true).await
+    answer(address, request.body(Full::default())?, true).await
 }
 
 /// Sends a request as [`send`] does, and doesn't wait for the body, which may never end.
@@ -53,15 +65,10 @@ pub async fn send(address: SocketAddr, request: hyper::http::request::Builder) -
 /// # Errors
 /// As [`send`].
 pub async fn head(address: SocketAddr, request: hyper::http::request::Builder) -> Result<Response> {
-    answer(address, request, false).await
+    answer(address, request.body(Full::default())?, false).await
 }
 
-async fn answer(
-    address: SocketAddr,
-    request: hyper::http::request::Builder,
-    whole: bool,
-) -> Result<Response> {
-    let mut request = request.body(Empty::<Bytes>::new())?;
+async fn answer(address: SocketAddr, mut request: Request<Full<Bytes>>, whole: bool) -> Result<Response> {
     if !request.headers().contains_key(HOST) {
         request.headers_mut().insert(HOST, address.to_string().parse()?);
     }

@@ -77,7 +77,7 @@ pub use history::Page;
 pub use lab::{LAB_MESSAGES_MAX, Lab, LabMessage, LabRoom};
 pub use options::{BridgeOptions, Memory, MqttOptions, Private, Rates};
 pub use own_frame::{Asker, BadFrameType, FrameHandler, FrameTypes, OwnFrame};
-pub use program::{Program, Sent};
+pub use program::{ChangedRoom, Program, Sent};
 pub use route::{Message, Route, Stored, Verdict};
 pub use routes::Routes;
 pub use transport::{Event, Transport};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mqttchat_protocol::{
     ApiSecret, Dest, DisplayName, Entry, ErrorCode, Hello, HistoryBounds, Limits, MessageId, Person,
-    PersonState, Refusal, UserId,
+    PersonState, Refusal, Room, RoomChange, RoomId, UserId,
 };
 use mqttchat_store::{Appended, Scopes};
 use serde_json::{Map, Value};
@@ -16,13 +16,14 @@ use tokio::sync::oneshot;
 use crate::auth::{Denied, Identity};
 use crate::bridge::{Bridge, run};
 use crate::caller::Caller;
-use crate::command::take_turn;
+use crate::command::{store_away, take_turn};
 use crate::content::Content;
 use crate::deliver::{Origin, unavailable};
 use crate::greet::{Ended, open_as};
 use crate::history::{Page, history_page};
 use crate::hub::Hub;
 use crate::keys::Revocable;
+use crate::rooms::{rooms_page, told};
 use crate::session::CloseCode;
 use crate::transport::Transport;
 use crate::whois::{conversations_page, users_page};
@@ -46,6 +47,15 @@ pub struct Sent {
     /// It, as it stands there now.
     pub entry: Arc<Entry>,
     /// Whether this call put it there; if not, it came again, and this is the first.
+    pub fresh: bool,
+}
+
+/// A change of a room that is in the log.
+#[derive(Clone, Debug)]
+pub struct ChangedRoom {
+    /// The room as the change left it; a deleted one as it was.
+    pub room: Value,
+    /// Whether this call changed it; if not, the change came again, and this is the first.
     pub fresh: bool,
 }
 
@@ -119,7 +129,10 @@ impl Program {
     /// `too_large`, `rate_limited`, `id_conflict`, `not_found`, `forbidden`, `unavailable`.
     pub async fn send(&self, id: MessageId, dest: &Dest, data: &Map<String, Value>) -> Result<Sent, Refusal> {
         self.needs(self.scopes.write, "write")?;
-        let content = Content::message(data.clone());
+        self.submit(Content::message(data.clone()), id, dest).await
+    }
+
+    async fn submit(&self, content: Content, id: MessageId, dest: &Dest) -> Result<Sent, Refusal> {
         let entry = content.into_entry(&self.hub.options.limits, &self.who, id, dest)?;
         take_turn(&self.hub.people.bucket_of(&self.who.user))?;
         let (sender, outcome) = oneshot::channel();
@@ -151,6 +164,49 @@ impl Program {
     ) -> Result<(Vec<Value>, bool), Refusal> {
         self.reads()?;
         conversations_page(&self.hub, &self.who, after, limit).await
+    }
+
+    /// A page of the rooms that the user can see, by id, and whether there are more.
+    ///
+    /// # Errors
+    /// `forbidden` without the scope, `unavailable`.
+    pub async fn rooms(
+        &self,
+        after: Option<&RoomId>,
+        limit: Option<u64>,
+    ) -> Result<(Vec<Room>, bool), Refusal> {
+        self.reads()?;
+        rooms_page(&self.hub, &self.who, after, limit).await
+    }
+
+    /// A room that the user can see.
+    ///
+    /// # Errors
+    /// `forbidden` without the scope, `not_found`, `unavailable`.
+    pub async fn room(&self, id: &RoomId) -> Result<Room, Refusal> {
+        self.reads()?;
+        let dest = Dest::Room(id.clone());
+        self.hub.readable(&self.who, &dest).await?;
+        let room = self.hub.store.room(id).await.map_err(store_away)?;
+        // It may have been deleted since.
+        room.ok_or_else(|| Refusal::new(ErrorCode::NotFound, format!("there is no {dest}")))
+    }
+
+    /// Makes a room, changes it, or changes who belongs to it. The same id again with the same change is the same.
+    ///
+    /// Cancel safety: dropped, it may or may not happen; the same id can be sent again.
+    ///
+    /// # Errors
+    /// `forbidden`, `not_found`, `conflict`, `id_conflict`, `too_large`, `rate_limited`, `unavailable`.
+    pub async fn change_room(
+        &self,
+        id: MessageId,
+        room: &RoomId,
+        change: RoomChange,
+    ) -> Result<ChangedRoom, Refusal> {
+        self.needs(self.scopes.rooms, "rooms")?;
+        let sent = self.submit(Content::room(change), id, &Dest::Room(room.clone())).await?;
+        Ok(ChangedRoom { room: told(&sent.entry), fresh: sent.fresh })
     }
 
     /// A page of all users by id, or of those in one state, and whether there are more.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mqttchat_protocol::{
-    Conversation, Entry, EntryKind, ErrorCode, Frame, Refusal, RoomId, ServerFrame, UserId,
+    Conversation, Entry, EntryKind, ErrorCode, Frame, Refusal, Room, RoomId, ServerFrame, UserId,
 };
 use mqttchat_store::StoreError;
 use serde::Deserialize;
@@ -44,21 +44,37 @@ pub(crate) async fn rooms(
         RoomId::parse(&after)
             .ok_or_else(|| Refusal::new(ErrorCode::BadFrame, "data.after must be the id of a room"))
     });
+    let (rooms, more) = rooms_page(hub, caller, after.transpose()?.as_ref(), limit).await?;
+    let data = json!({ "rooms": rooms, "more": more }).to_string();
+    Ok(Outcome::frame(re.reply(data.as_bytes())))
+}
+
+/// Those rooms that come behind `after`, bounded in number and bytes, and whether there are more.
+pub(crate) async fn rooms_page(
+    hub: &Hub,
+    caller: &Caller,
+    after: Option<&RoomId>,
+    limit: Option<u64>,
+) -> Result<(Vec<Room>, bool), Refusal> {
     let limit = limit.unwrap_or(PAGE_MAX).min(PAGE_MAX);
-    let found = hub.store.rooms(&caller.user, after.transpose()?.as_ref(), limit + 1).await;
-    let found = found.map_err(store_away)?;
-    let (mut lines, mut bytes) = (Vec::new(), 0);
-    for room in found.iter().take(limit as usize) {
-        let line = json!(room).to_string();
-        bytes += line.len();
-        if bytes > ANSWER_MAX && !lines.is_empty() {
+    let found = hub.store.rooms(&caller.user, after, limit + 1).await.map_err(store_away)?;
+    let (mut rooms, mut bytes) = (Vec::new(), 0);
+    let count = found.len();
+    for room in found.into_iter().take(limit as usize) {
+        bytes += json!(room).to_string().len();
+        if bytes > ANSWER_MAX && !rooms.is_empty() {
             break;
         }
-        lines.push(line);
+        rooms.push(room);
     }
-    let more = lines.len() < found.len();
-    let data = format!(r#"{{"rooms":[{}],"more":{more}}}"#, lines.join(","));
-    Ok(Outcome::frame(re.reply(data.as_bytes())))
+    let more = rooms.len() < count;
+    Ok((rooms, more))
+}
+
+/// The room that the entry of a change tells: as it was then.
+pub(crate) fn told(entry: &Entry) -> serde_json::Value {
+    let data = serde_json::from_str::<serde_json::Value>(&entry.data).unwrap_or_default();
+    data.get("room").cloned().unwrap_or_default()
 }
 
 impl Hub {

@@ -283,3 +283,90 @@ async fn keys_may_do_what_they_are_for_until_they_are_revoked() {
     let unknown = site.request("GET", "/api/v1/users", &[("authorization", "Bearer mck_x")]).await;
     assert_eq!(unknown.status, 401);
 }
+
+#[tokio::test]
+async fn a_room_from_its_making_to_its_end() {
+    let site = Site::start().await;
+    let (ann, bob) = (Caller::new(&site, "Ann").await, Caller::new(&site, "Bob").await);
+    let key = [("idempotency-key", "r1")];
+    let made = ann.call("POST", "rooms", &key, r#"{"id":"ops","title":"Operations"}"#).await;
+    assert_eq!((made.status, made.header("location")), (201, Some("/api/v1/rooms/ops")));
+    let room = made.json();
+    assert_eq!(
+        (&room["owner"], &room["open"], &room["members"]),
+        (&json!("ann"), &json!(false), &json!(["ann"]))
+    );
+    let again = ann.call("POST", "rooms", &key, r#"{"id":"ops","title":"Operations"}"#).await;
+    assert_eq!((again.status, again.json()), (200, room.clone()));
+    let other = ann.call("POST", "rooms", &[], r#"{"id":"ops","title":"Operations"}"#).await;
+    assert_eq!((other.status, &other.json()["code"]), (409, &json!("conflict")));
+    for closed in [
+        bob.get("rooms/ops").await,
+        bob.get("messages?dest=rooms/ops").await,
+        bob.get("events?dest=rooms/ops").await,
+        bob.call("POST", "rooms/ops", &[], "let me in").await,
+        bob.call("PATCH", "rooms/ops", &[], r#"{"open":true}"#).await,
+        bob.call("DELETE", "rooms/ops", &[], "").await,
+        bob.call("PUT", "rooms/ops/members/bob", &[], "").await,
+    ] {
+        assert_eq!((closed.status, &closed.json()["code"]), (404, &json!("not_found")));
+    }
+    assert_eq!(bob.get("rooms").await.json(), json!({"rooms": [], "more": false}));
+    for _ in 0..2 {
+        let added = ann.call("PUT", "rooms/ops/members/bob", &[], "").await;
+        assert_eq!((added.status, &added.json()["members"]), (200, &json!(["ann", "bob"])));
+    }
+    assert_eq!(bob.call("POST", "rooms/ops", &[], "thanks").await.status, 201);
+    assert_eq!(bob.get("rooms").await.json()["rooms"][0]["id"], "ops");
+    assert_eq!(bob.call("PATCH", "rooms/ops", &[], r#"{"title":"B"}"#).await.status, 403);
+    assert_eq!(ann.call("PUT", "rooms/ops/members/nobody", &[], "").await.status, 404);
+    assert_eq!(ann.call("DELETE", "rooms/ops/members/ann", &[], "").await.status, 409);
+    assert_eq!(ann.call("DELETE", "rooms/ops/members/bob", &[], "").await.status, 204);
+    assert_eq!(ann.call("DELETE", "rooms/ops/members/bob", &[], "").await.status, 404);
+    assert_eq!(bob.get("rooms/ops").await.status, 404);
+    assert_eq!(ann.call("DELETE", "rooms/ops", &[], "").await.status, 204);
+    assert_eq!(ann.get("rooms/ops").await.status, 404);
+}
+
+#[tokio::test]
+async fn nobody_overwrites_what_they_have_not_seen() {
+    let site = Site::start().await;
+    let ann = Caller::new(&site, "Ann").await;
+    ann.call("POST", "rooms", &[], r#"{"id":"ops","title":"Operations","open":true}"#).await;
+    let seen = ann.get("rooms/ops").await;
+    let tag = seen.header("etag").unwrap();
+    let unchanged = ann.call("GET", "rooms/ops", &[("if-none-match", tag)], "").await;
+    assert_eq!((unchanged.status, unchanged.header("etag")), (304, Some(tag)));
+    ann.call("POST", "rooms/ops", &[], "a message changes nothing about the room").await;
+    assert_eq!(ann.call("GET", "rooms/ops", &[("if-none-match", tag)], "").await.status, 200);
+    let renamed = ann.call("PATCH", "rooms/ops", &[("if-match", tag)], r#"{"title":"Ops"}"#).await;
+    assert_eq!((renamed.status, &renamed.json()["title"]), (200, &json!("Ops")));
+    let late = ann.call("PATCH", "rooms/ops", &[("if-match", tag)], r#"{"title":"O"}"#).await;
+    assert_eq!((late.status, &late.json()["code"]), (412, &json!("precondition_failed")));
+    assert_eq!(ann.call("DELETE", "rooms/ops", &[("if-match", tag)], "").await.status, 412);
+    assert_eq!(ann.get("rooms/ops").await.json()["title"], "Ops");
+}
+
+#[tokio::test]
+async fn rooms_that_cannot_be() {
+    let site = Site::start().await;
+    let ann = Caller::new(&site, "Ann").await;
+    for (body, status) in [
+        ("", 400),
+        ("[]", 400),
+        ("{}", 400),
+        (r#"{"id":"Ops","title":"x"}"#, 400),
+        (r#"{"id":"ops"}"#, 400),
+        (r#"{"id":"ops","title":""}"#, 400),
+        (r#"{"id":"ops","title":"x","open":1}"#, 400),
+        (r#"{"id":"ops","title":"x","members":["No One"]}"#, 400),
+        (r#"{"id":"ops","title":"x","members":["nobody"]}"#, 404),
+    ] {
+        assert_eq!(ann.call("POST", "rooms", &[], body).await.status, status, "{body}");
+    }
+    assert_eq!(ann.call("PATCH", "rooms/none", &[], "{}").await.status, 400);
+    assert_eq!(ann.get("rooms?after=No").await.status, 400);
+    let bot = Caller::with_key(&site, "bot", "read write").await;
+    let refused = bot.call("POST", "rooms", &[], r#"{"id":"ops","title":"x"}"#).await;
+    assert_eq!((refused.status, &refused.json()["code"]), (403, &json!("forbidden")));
+}

@@ -10,11 +10,13 @@ mod conversations;
 mod cors;
 mod etag;
 mod events;
+mod members;
 mod messages;
 mod openapi;
 mod page;
 pub(crate) mod query;
 mod resource;
+mod rooms;
 mod say;
 mod schema;
 mod users;
@@ -22,6 +24,7 @@ mod users;
 use std::sync::Arc;
 
 use mqttchat_bridge::{Bridge, Program};
+use mqttchat_protocol::Dest;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, Method, StatusCode};
@@ -109,6 +112,14 @@ impl Resource {
             (Self::Conversations, _) => conversations::list(program, call).await,
             (Self::Users, _) => users::list(program, call).await,
             (Self::User(user), _) => users::one(program, call, &user).await,
+            (Self::Rooms, &Method::POST) => rooms::create(api, program, call, body).await,
+            (Self::Rooms, _) => rooms::list(program, call).await,
+            (Self::Room(room), &Method::POST) => say::say(api, program, call, body, &Dest::Room(room)).await,
+            (Self::Room(room), &Method::PATCH) => rooms::update(api, program, call, body, &room).await,
+            (Self::Room(room), &Method::DELETE) => rooms::delete(program, call, &room).await,
+            (Self::Room(room), _) => rooms::one(program, call, &room).await,
+            (Self::Member(room, user), &Method::PUT) => members::add(program, call, &room, &user).await,
+            (Self::Member(room, user), _) => members::remove(program, call, &room, &user).await,
             (Self::Events, _) => events::follow(api, program, call).await,
             (Self::Say(dest), _) => say::say(api, program, call, body, &dest).await,
             (Self::OpenApi, _) => openapi::document(call),

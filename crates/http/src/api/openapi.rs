@@ -8,7 +8,7 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::query::Query;
-use super::{Call, conversations, etag, events, messages, say, schema, users};
+use super::{Call, conversations, etag, events, members, messages, rooms, say, schema, users};
 use crate::problem::{Problem, Reply};
 
 static DOCUMENT: LazyLock<Vec<u8>> =
@@ -20,13 +20,15 @@ static DOCUMENT: LazyLock<Vec<u8>> =
         license(name = "MIT", identifier = "MIT")),
     paths(
         messages::send, messages::list, say::say_in_public, say::say_in_room, say::say_in_private,
-        conversations::list, events::follow, users::list, users::one, description,
+        conversations::list, events::follow, rooms::list, rooms::create, rooms::one, rooms::update,
+        rooms::delete, members::add, members::remove, users::list, users::one, description,
     ),
     components(schemas(schema::Problem)),
     tags(
         (name = "messages", description = "Saying something, and reading what was said"),
         (name = "conversations", description = "Where a user is"),
         (name = "events", description = "What is said from now on"),
+        (name = "rooms", description = "Rooms, and who belongs to them"),
         (name = "users", description = "Who there is"),
         (name = "description", description = "This document")),
     security(("bearer" = [])),

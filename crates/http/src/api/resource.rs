@@ -1,6 +1,6 @@
 //! Which resource an address names, and what can be done with it.
 
-use mqttchat_protocol::{Dest, UserId};
+use mqttchat_protocol::{Dest, RoomId, UserId};
 use percent_encoding::percent_decode_str;
 
 /// Something that calls are about.
@@ -14,7 +14,13 @@ pub(super) enum Resource {
     Users,
     /// `users/{user}`
     User(UserId),
-    /// `public`, `rooms/{room}`, `private/{user}`: where a text can be sent to.
+    /// `rooms`
+    Rooms,
+    /// `rooms/{room}`, where a text can be sent to, too.
+    Room(RoomId),
+    /// `rooms/{room}/members/{user}`
+    Member(RoomId, UserId),
+    /// `public`, `private/{user}`: where a text can be sent to.
     Say(Dest),
     /// `events`
     Events,
@@ -40,7 +46,10 @@ impl Resource {
             ["users"] => Self::Users,
             ["users", user] => Self::User(UserId::parse(user)?),
             ["public"] => Self::Say(Dest::Public),
-            ["rooms" | "private", _] => Self::Say(Dest::parse(&segments.join("/")).ok()?),
+            ["rooms"] => Self::Rooms,
+            ["rooms", room] => Self::Room(RoomId::parse(room)?),
+            ["rooms", room, "members", user] => Self::Member(RoomId::parse(room)?, UserId::parse(user)?),
+            ["private", _] => Self::Say(Dest::parse(&segments.join("/")).ok()?),
             ["events"] => Self::Events,
             ["openapi.json"] => Self::OpenApi,
             _ => return None,
@@ -50,10 +59,12 @@ impl Resource {
     /// Its methods, as `Allow` names them.
     pub(super) fn methods(&self) -> &'static str {
         match self {
-            Self::Messages => "GET, HEAD, POST, OPTIONS",
+            Self::Messages | Self::Rooms => "GET, HEAD, POST, OPTIONS",
             Self::Conversations | Self::Users | Self::User(_) | Self::Events | Self::OpenApi => {
                 "GET, HEAD, OPTIONS"
             }
+            Self::Room(_) => "GET, HEAD, POST, PATCH, DELETE, OPTIONS",
+            Self::Member(..) => "PUT, DELETE, OPTIONS",
             Self::Say(_) => "POST, OPTIONS",
         }
     }
@@ -68,7 +79,7 @@ mod tests {
         let say = |dest| Some(Resource::Say(Dest::parse(dest).unwrap()));
         assert_eq!(Resource::find("v1/messages"), Some(Resource::Messages));
         assert_eq!(Resource::find("v1/users/a%6En"), Some(Resource::User(UserId::parse("ann").unwrap())));
-        assert_eq!(Resource::find("v1/rooms/ops"), say("rooms/ops"));
+        assert_eq!(Resource::find("v1/rooms/ops"), Some(Resource::Room(RoomId::parse("ops").unwrap())));
         assert_eq!(Resource::find("v1/private/mqtt%3Alamp"), say("private/mqtt:lamp"));
         for none in [
             "",

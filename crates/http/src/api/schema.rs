@@ -105,6 +105,59 @@ pub(super) struct Conversations {
     more: bool,
 }
 
+/// A room.
+#[derive(ToSchema)]
+pub(super) struct Room {
+    id: String,
+    /// What it is called.
+    title: String,
+    /// Whether everybody may read and write; else only its members.
+    open: bool,
+    /// The user who may change it.
+    owner: String,
+    /// The users who belong to it, the owner among them.
+    members: Vec<String>,
+    /// When it was made, Unix time in ms.
+    created: u64,
+    /// When its title, openness or members last changed, Unix time in ms.
+    modified: u64,
+    /// Its newest `seq`.
+    head: u64,
+}
+
+/// A page of rooms.
+#[derive(ToSchema)]
+pub(super) struct Rooms {
+    rooms: Vec<Room>,
+    more: bool,
+}
+
+/// A room to be made.
+#[derive(ToSchema)]
+pub(super) struct NewRoom {
+    /// What it is called in addresses, for ever.
+    #[schema(pattern = "^[a-z0-9][a-z0-9_-]{0,63}$", example = "ops")]
+    id: String,
+    /// What it is called otherwise: 1 to 64 characters, none of them invisible.
+    #[schema(pattern = "^[A-Za-z0-9]([ -~]{0,62}[A-Za-z0-9])?$", example = "Operations")]
+    title: String,
+    /// Whether everybody may read and write; without it, only members may.
+    open: Option<bool>,
+    /// Who belongs to it, beside its owner.
+    #[schema(example = json!([]))]
+    members: Option<Vec<String>>,
+}
+
+/// What is to change about a room: at least one of these.
+#[derive(ToSchema)]
+#[schema(example = json!({"title": "Operations"}))]
+pub(super) struct RoomPatch {
+    /// Its new title.
+    title: Option<String>,
+    /// Whether everybody may read and write.
+    open: Option<bool>,
+}
+
 /// Whether somebody is there.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
