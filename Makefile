@@ -55,9 +55,10 @@ test-unit: test-js ## Tests inside the crates, their examples in the documentati
 test-component: test-tools ## Tests of one crate at a time through its public interface (crates/*/tests)
 	$(RUN_TESTS) --exclude mqttchat-e2e --test '*'
 
-test-contract: test-tools ## The client protocol against the real server (docs/protocol.md)
+test-contract: test-tools ## The client protocol and the HTTP API against the real server (docs/protocol.md, docs/api.md)
 	$(BUILD_SERVER)
-	$(RUN_TESTS) --test contract --test private --test foreign --test sockjs --test toolkit
+	$(RUN_TESTS) --test contract --test private --test foreign --test sockjs --test toolkit --test api
+	tests/schemathesis.sh
 
 test-integration: test-tools ## The real server with both brokers, crashes, stops and wrong settings
 	$(BUILD_SERVER)

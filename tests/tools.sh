@@ -17,6 +17,7 @@ declare -A package_of=(
     [faketime]=faketime
     [node]=nodejs
     [npm]=npm
+    [curl]=curl
     [strace]=strace
 )
 
@@ -49,3 +50,16 @@ fi
 # axe-core, which judges the page's accessibility.
 [[ node_modules/axe-core/package.json -nt package-lock.json ]] || npm ci --no-audit --no-fund
 touch node_modules/axe-core/package.json
+
+# schemathesis, which asks the HTTP API what nobody thought of. Without it everything else is tested all the same.
+venv=../target/schemathesis
+version=4.32.5
+if [[ ! -e $venv/$version ]]; then
+    rm -rf "$venv"
+    if python3 -m venv "$venv" >/dev/null 2>&1 && "$venv/bin/pip" install --quiet "schemathesis==$version"; then
+        touch "$venv/$version"
+    else
+        rm -rf "$venv"
+        echo "schemathesis $version could not be installed: it needs python3 with venv, and PyPI" >&2
+    fi
+fi

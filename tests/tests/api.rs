@@ -77,7 +77,7 @@ impl Program {
         let mut stream = BufReader::new(TcpStream::connect(self.address).await?);
         let last = last.map(|id| format!("last-event-id: {id}\r\n")).unwrap_or_default();
         let request = format!(
-            "GET /api/v1/events?dest={dests} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n{last}\r\n",
+            "GET /api/v1/events?dest={dests} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\nconnection: close\r\n{last}\r\n",
             self.address, self.token
         );
         stream.write_all(request.as_bytes()).await?;

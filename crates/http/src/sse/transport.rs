@@ -104,3 +104,54 @@ impl Drop for SseTransport {
         self.pipe.end(false);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+
+    use super::*;
+
+    fn stream(seq: Option<u64>) -> (SseTransport, EventBody) {
+        let positions = Positions([(Dest::Public, seq)].into());
+        SseTransport::new(UserId::parse("ann").unwrap(), positions)
+    }
+
+    async fn next(body: &mut EventBody) -> Option<String> {
+        let chunk = body.next().await?;
+        Some(String::from_utf8(chunk.unwrap().to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_sign_of_life_is_a_comment() {
+        let (mut transport, mut body) = stream(Some(7));
+        let before = transport.last_heard();
+        transport.ping();
+        assert!(transport.last_heard() > before, "it is never taken for a client that doesn't answer");
+        assert_eq!(next(&mut body).await.as_deref(), Some("retry: 2000\n\n"));
+        assert_eq!(next(&mut body).await.as_deref(), Some(":\n\n"));
+        assert!(matches!(transport.drive(true).await, Event::Drained));
+        drop(body);
+        assert!(matches!(transport.drive(true).await, Event::Closed));
+    }
+
+    #[tokio::test]
+    async fn what_nobody_takes_stays_in_the_backlog() {
+        let (mut transport, mut body) = stream(None);
+        next(&mut body).await;
+        assert!(matches!(transport.drive(true).await, Event::Text(join) if join.contains("public")));
+        transport.feed(Frame::json(&json!({"type": "bye", "data": {}})));
+        assert!(transport.backlog() > 20);
+        transport.close(STUCK, "").await;
+        assert_eq!((transport.backlog(), next(&mut body).await), (0, None));
+    }
+
+    #[tokio::test]
+    async fn the_last_words_come_before_the_end() {
+        let (mut transport, mut body) = stream(Some(7));
+        transport.close(1001, "the server stops").await;
+        drop(transport);
+        next(&mut body).await;
+        assert_eq!(next(&mut body).await.as_deref(), Some(": closed 1001 the server stops\n\n"));
+        assert_eq!(next(&mut body).await, None);
+    }
+}
