@@ -221,3 +221,48 @@ async fn opening_ends_the_leases_of_those_before() {
     assert_eq!(store.acquire_node("second", long).await.unwrap().name, "n1");
     assert!(store.acquire_lease("ingest", "second", long).await.unwrap());
 }
+
+/// What was deleted is in no file any more: not as a text, and not as a word of the index.
+#[tokio::test]
+async fn what_is_deleted_is_gone_from_the_disk() {
+    use suite::changes::{delete, edit};
+    use suite::rooms::{change, create, say_in};
+    let directory = tempfile::tempdir().unwrap();
+    let place = Conversation::Public;
+    let store = open(directory.path()).await;
+    suite::claim(&store, "Ann").await;
+    change(&store, "ann", "ops", create("Ops", true, &[])).await.unwrap();
+    for n in 0..30 {
+        let text = format!("plain words around firstsecret{n}");
+        store.append(suite::msg("ann", &place, &format!("m{n}"), &text)).await.unwrap();
+        say_in(&store, "ann", "ops", &format!("thirdsecret{n}")).await.unwrap();
+    }
+    suite::search::settled(&store).await;
+    for n in 0..30 {
+        let text = format!("secondsecret{n}");
+        store.append(edit("ann", &place, &format!("e{n}"), &format!("m{n}"), &text)).await.unwrap();
+    }
+    suite::search::settled(&store).await;
+    store.close().await;
+    let holds = |word: &str| {
+        let bytes = fs::read(directory.path().join("mqttchat.db")).unwrap();
+        bytes.windows(word.len()).any(|window| window == word.as_bytes())
+    };
+    assert!(["firstsecret", "secondsecret", "thirdsecret"].iter().all(|word| holds(word)));
+    let store = open(directory.path()).await;
+    for n in 0..30 {
+        store.append(delete("ann", &place, &format!("d{n}"), &format!("m{n}"))).await.unwrap();
+    }
+    change(&store, "ann", "ops", mqttchat_protocol::RoomChange::Delete).await.unwrap();
+    let database = Connection::open(directory.path().join("mqttchat.db")).unwrap();
+    let left = || database.query_row("SELECT count(*) FROM purges", [], |row| row.get::<_, i64>(0)).unwrap();
+    while left() > 0 {
+        tokio::task::yield_now().await;
+    }
+    suite::search::settled(&store).await;
+    drop(database);
+    store.close().await;
+    for word in ["firstsecret", "secondsecret", "thirdsecret"] {
+        assert!(!holds(word), "{word}");
+    }
+}

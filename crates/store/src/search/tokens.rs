@@ -64,6 +64,9 @@ pub(super) fn pieces(text: &str) -> Vec<Piece> {
         if !run.is_empty() {
             pieces.push(Piece::Run(std::mem::take(&mut run)));
         }
+        if is_point(c) {
+            continue;
+        }
         if c.is_alphanumeric() {
             c.to_lowercase().for_each(|c| fold(c, &mut word));
         } else if !is_combining_mark(c) {
@@ -75,6 +78,13 @@ pub(super) fn pieces(text: &str) -> Vec<Piece> {
         pieces.push(Piece::Run(run));
     }
     pieces
+}
+
+/// Points and strokes that most people leave out: accents on their own, Hebrew and Arabic vowels.
+fn is_point(c: char) -> bool {
+    is_combining_mark(c)
+        && matches!(c, '\u{300}'..='\u{36f}' | '\u{591}'..='\u{5c7}' | '\u{610}'..='\u{61a}' | '\u{64b}'..='\u{65f}'
+            | '\u{670}' | '\u{6d6}'..='\u{6ed}')
 }
 
 /// Adds a letter without what stands above, below or through it.
