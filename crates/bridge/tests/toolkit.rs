@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use mqttchat_bridge::{Asker, BridgeOptions, Message, OwnFrame, Route, Stored, Verdict};
-use mqttchat_protocol::{Conversation, Dest, ErrorCode, Party, Refusal};
-use serde_json::{Value, json};
+use mqttchat_protocol::{Conversation, Dest, DisplayName, ErrorCode, MessageId, Party, Refusal, UserId};
+use serde_json::{Map, Value, json};
 use support::App;
 use tokio::sync::mpsc;
 
@@ -51,6 +51,34 @@ async fn a_route_passes_stops_and_copies_until_it_is_removed() {
     assert!(app.bridge.routes().remove("moderator"));
     ann.say("m4", "public", "bad").await;
     assert_eq!(ann.expect("100").await["data"], "m4");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_and_edits_pass_the_same_routes() {
+    let app = App::start().await;
+    app.bridge.routes().add("moderator", |message: &Message<'_>| match message.text().as_deref() {
+        Some("bad") => Verdict::Stop("that word is not used here".to_owned()),
+        _ => Verdict::Pass,
+    });
+    let (user, name) = (UserId::parse("shop").unwrap(), DisplayName::parse("Shop").unwrap());
+    let shop = app.bridge.speak_for("shop", user, &name).await.unwrap();
+    let say = async |id: &str, text: &str| {
+        let data = Map::from_iter([("text".to_owned(), json!(text))]);
+        shop.send(MessageId::parse(id).unwrap(), &Dest::Public, &data).await.map(|sent| sent.fresh)
+    };
+    assert_eq!(say("p1", "bad").await.unwrap_err().code, ErrorCode::Forbidden);
+    assert_eq!((say("p1", "good").await.unwrap(), say("p1", "good").await.unwrap()), (true, false));
+
+    let mut ann = app.join("Ann").await;
+    ann.say("m1", "public", "good").await;
+    ann.expect("100").await;
+    let edit = json!({"type":"edit","id":"e1","dest":"public","data":{"target":"m1","text":"bad"}});
+    ann.send(edit).await;
+    let refused = ann.expect("error").await;
+    assert_eq!((&refused["re"], &refused["data"]["code"]), (&json!("e1"), &json!("forbidden")));
+    // A guest's id is nobody else's to speak for.
+    let ann = UserId::parse("ann").unwrap();
+    assert!(app.bridge.speak_for("shop", ann, &name).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]

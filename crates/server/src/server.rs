@@ -12,7 +12,6 @@ use mqttchat_http::{
 };
 use mqttchat_store::{Store, StoreOptions};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval, sleep};
 use warp::Filter;
 use warp::filters::BoxedFilter;
@@ -22,7 +21,8 @@ use crate::broker::Broker;
 use crate::builder::{Builder, Parts};
 use crate::config::{Config, SockJsConfig};
 use crate::error::StartError;
-use crate::{files, telemetry, webhook};
+use crate::webhook::Webhook;
+use crate::{files, telemetry};
 
 /// How long the start waits for the broker. The embedded one is there already; an external one may be away, and the
 /// server then starts without it.
@@ -41,7 +41,7 @@ pub struct ChatServer {
     broker: Broker,
     bridge: Bridge,
     own: Option<BoxedFilter<(Response,)>>,
-    webhook: Option<JoinHandle<()>>,
+    webhook: Option<Webhook>,
 }
 
 impl ChatServer {
@@ -94,8 +94,8 @@ impl ChatServer {
             }
         };
         let webhook = match config.webhook.clone() {
-            Some(webhook) => match webhook::start(store.clone(), webhook).await {
-                Ok(task) => Some(task),
+            Some(webhook) => match Webhook::start(store.clone(), webhook).await {
+                Ok(webhook) => Some(webhook),
                 Err(error) => {
                     bridge.stop().await;
                     broker.stop().await;
@@ -109,6 +109,11 @@ impl ChatServer {
         let own = own.reduce(|before, own| before.or(own).unify().boxed());
         let server = Self { config, listener, metrics, store, broker, bridge, own, webhook };
         server.wait_for_broker().await;
+        if server.config.lab_api && !server.address().ip().is_loopback() {
+            tracing::warn!(
+                "the lab's calls know no login: whoever reaches this address can send as any alias"
+            );
+        }
         if quota != server.config.quota {
             tracing::info!(connections = quota.total, "the limit of open files bounds how many can connect");
         }
@@ -197,7 +202,7 @@ impl ChatServer {
         };
         tokio::join!(serve, say_goodbye);
         if let Some(webhook) = self.webhook {
-            webhook.abort();
+            webhook.stop().await;
         }
         self.broker.stop().await;
         self.store.close().await;

@@ -230,3 +230,38 @@ fn without_a_home_the_data_directory_has_to_be_given() {
     let layers = Layers::read(&cli.flags, []).unwrap();
     assert!(Config::check(&layers, None).unwrap_err().to_string().contains("--data"));
 }
+
+#[test]
+fn the_webhook_is_checked_and_its_secrets_stay_secret() {
+    assert_eq!(of_file("[webhook]\nafter = 5").config().webhook, None, "nothing is told without a URL");
+    let webhook = of_file("[webhook]\nurl = \"https://x.example/y\"").config().webhook.unwrap();
+    assert_eq!((webhook.messages, webhook.undelivered, webhook.after.as_secs()), (false, true, 60));
+    let variables = [
+        ("MQTTCHAT_WEBHOOK__URL", "http://127.0.0.1:9/"),
+        ("MQTTCHAT_WEBHOOK__EVENTS", "message, private.undelivered"),
+    ];
+    let webhook = of_variables(&variables).config().webhook.unwrap();
+    assert!(webhook.messages && webhook.undelivered);
+    for (text, part) in [
+        ("url = \"x.example/hidden\"", "has to be like https://"),
+        ("url = \"https://me:hidden@x.example/\"", "can't have a login"),
+        ("url = \"https://x.example/\"\nsecret = \"hidden\"", "16 bytes"),
+        ("secret = \"hidden hidden hidden\"", "webhook.url"),
+        ("url = \"https://x.example/\"\nevents = []", "names nothing"),
+        ("url = \"https://x.example/\"\nevents = [\"everything\"]", "private.undelivered"),
+        ("after = 0", "a number from 1"),
+    ] {
+        let refusal = of_file(&format!("[webhook]\n{text}")).refusal();
+        assert!(refusal.contains(part) && !refusal.contains("hidden"), "{refusal}");
+    }
+    let debug = format!("{:?}", of_file("[webhook]\nurl = \"https://x.example/hidden\"").config());
+    assert!(!debug.contains("hidden"), "{debug}");
+}
+
+#[test]
+fn the_labs_calls_and_history_over_mqtt_are_off_until_they_are_wanted() {
+    let config = of_file("").config();
+    assert!(!config.lab_api && !config.history);
+    assert!(of_flags(&["--lab-api"]).config().lab_api);
+    assert!(of_file("[mqtt]\nhistory = true").config().history);
+}

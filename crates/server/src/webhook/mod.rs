@@ -36,22 +36,49 @@ pub enum WebhookError {
     Tls(#[from] rustls::Error),
 }
 
-/// Starts to tell. What happens from now on is told, also what happens before the next start, if it comes within a day.
-///
-/// # Errors
-/// [`WebhookError`].
-pub(crate) async fn start(store: Store, config: WebhookConfig) -> Result<JoinHandle<()>, WebhookError> {
-    let kinds = [(Kind::Message, config.messages), (Kind::Undelivered, config.undelivered)];
-    let kinds: Vec<Kind> = kinds.into_iter().filter(|(_, wanted)| *wanted).map(|(kind, _)| kind).collect();
-    for kind in &kinds {
-        tail::begin(&store, *kind).await?;
-    }
-    let poster = Arc::new(Poster::new(&config)?);
-    Ok(tokio::spawn(tell_while_leased(store, config.after, kinds, poster)))
+/// The webhook of this node, told or ready to be.
+#[derive(Debug)]
+pub(crate) struct Webhook {
+    store: Store,
+    /// This run of it.
+    owner: String,
+    task: JoinHandle<()>,
 }
 
-async fn tell_while_leased(store: Store, after: Duration, kinds: Vec<Kind>, poster: Arc<Poster>) {
-    let owner = format!("{:016x}", rand::random::<u64>());
+impl Webhook {
+    /// Starts to tell. What happens from now on is told, also what happens before the next start, if it comes within a day.
+    ///
+    /// # Errors
+    /// [`WebhookError`].
+    pub(crate) async fn start(store: Store, config: WebhookConfig) -> Result<Self, WebhookError> {
+        let kinds = [(Kind::Message, config.messages), (Kind::Undelivered, config.undelivered)];
+        let kinds: Vec<Kind> =
+            kinds.into_iter().filter(|(_, wanted)| *wanted).map(|(kind, _)| kind).collect();
+        for kind in &kinds {
+            tail::begin(&store, *kind).await?;
+        }
+        let poster = Arc::new(Poster::new(&config)?);
+        let owner = format!("{:016x}", rand::random::<u64>());
+        let telling = tell_while_leased(store.clone(), owner.clone(), config.after, kinds, poster);
+        Ok(Self { store, owner, task: tokio::spawn(telling) })
+    }
+
+    /// Stops, and lets another node go on at once. What is being posted is posted again.
+    pub(crate) async fn stop(self) {
+        self.task.abort();
+        if let Err(error) = self.store.release_lease(LEASE, &self.owner).await {
+            tracing::debug!(%error, "the webhook's lease runs out by itself");
+        }
+    }
+}
+
+async fn tell_while_leased(
+    store: Store,
+    owner: String,
+    after: Duration,
+    kinds: Vec<Kind>,
+    poster: Arc<Poster>,
+) {
     loop {
         match store.acquire_lease(LEASE, &owner, LEASE_TTL).await {
             Ok(true) => {
