@@ -21,6 +21,7 @@ use crate::limits::Bucket;
 use crate::own_frame::own_frame;
 use crate::receipts::{read, received};
 use crate::rooms::rooms;
+use crate::search::search;
 use crate::session::Session;
 use crate::whois::{conversations, roster};
 
@@ -123,11 +124,8 @@ pub(crate) fn command(session: &mut Session, frame: ClientFrame) -> Result<Optio
         Command::Rooms { after, limit } => {
             answered(re.clone(), async move { rooms(&hub, &handle.who, &re, after, limit).await })
         }
-        // The store keeps no index yet.
-        Command::Search { .. } => {
-            return Err(
-                re.refused(Refusal::new(ErrorCode::UnknownType, "this server doesn't know this type"))
-            );
+        Command::Search { q, limit } => {
+            answered(re.clone(), async move { search(&hub, &handle.who, &re, &q, limit).await })
         }
         Command::Read { seq } => answered(re, async move { read(&hub, &handle.who, &dest, seq).await }),
         Command::Received(id) => {

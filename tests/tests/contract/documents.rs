@@ -33,6 +33,7 @@ fn every_frame_has_an_example() -> Result<()> {
         json!("typing"),
         json!("history"),
         json!("roster"),
+        json!("search"),
         json!("read"),
         json!("conversations"),
         json!("edit"),

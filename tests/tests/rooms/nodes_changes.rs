@@ -1,6 +1,7 @@
 //! Messages that are changed on one node are changed on the other.
 
 use anyhow::Result;
+use mqttchat_e2e::{User, eventually};
 use serde_json::{Value, json};
 
 use crate::nodes::Nodes;
@@ -66,7 +67,7 @@ async fn unread_messages_are_counted_across_nodes() -> Result<()> {
     }
     ann.say("private/bob", "and between us").await?;
     bob.expect_text("and between us").await?;
-    let unread = |user: &mqttchat_e2e::User| user.ready["data"]["unread"].clone();
+    let unread = |user: &User| user.ready["data"]["unread"].clone();
     let again = bob.resume(nodes.one.address(), &[]).await?;
     assert_eq!(unread(&again), json!({OPS: 3, "private/ann": 1}));
     bob.send(&json!({"type": "read", "dest": OPS, "data": {"seq": 3}})).await?;
@@ -79,5 +80,34 @@ async fn unread_messages_are_counted_across_nodes() -> Result<()> {
     let again = bob.resume(nodes.one.address(), &[]).await?;
     assert_eq!(unread(&again), json!({}));
     assert!(numbers(&again, OPS).is_empty() || numbers(&again, OPS) == [5], "{:?}", numbers(&again, OPS));
+    Ok(())
+}
+
+/// The texts that a search finds, newest first.
+async fn found(user: &mut User, q: &str) -> Result<Vec<String>> {
+    let found = user.request(json!({"type": "search", "data": {"q": q}})).await?;
+    let texts = found["messages"].as_array().into_iter().flatten();
+    Ok(texts.map(|entry| entry["data"]["text"].as_str().unwrap_or_default().to_owned()).collect())
+}
+
+#[tokio::test]
+async fn what_was_said_on_one_node_is_found_on_the_other() -> Result<()> {
+    let nodes = Nodes::start().await?;
+    let (mut ann, mut bob) = nodes.members().await?;
+    let mut eve = nodes.two.user("Eve").await?;
+    let said = ann.say(OPS, "the needle in the haystack").await?;
+    ann.say("public", "a haystack without one").await?;
+    let all = ["a haystack without one", "the needle in the haystack"];
+    eventually("both to be found", async || Ok((found(&mut bob, "haystack").await? == all).then_some(())))
+        .await?;
+    assert_eq!(found(&mut eve, "haystack").await?, all[..1]);
+    assert_eq!(found(&mut bob, "need* from:ann").await?, all[1..]);
+    amend(&mut ann, "delete", OPS, json!({"target": said.id})).await?;
+    assert!(!found(&mut bob, "haystack").await?.iter().any(|text| text.contains("needle")));
+    change(&mut ann, "member.remove", json!({"user": "bob"})).await?;
+    eventually("nothing of it to be left", async || {
+        Ok((found(&mut ann, "haystack").await? == all[..1]).then_some(()))
+    })
+    .await?;
     Ok(())
 }
