@@ -25,6 +25,9 @@ use crate::process::Process;
 use crate::report::percent;
 use crate::socket::Ended;
 
+/// How long those who talk hear of each other before the first one comes.
+const SETTLING: Duration = Duration::from_secs(2);
+
 /// How long they go on talking after the last one was due, and how long what they said may then take.
 const AFTERWARDS: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -153,8 +156,7 @@ impl Crowd {
             failure: RefCell::default(),
         });
         let talkers = self.talkers(&lab, &tally).await?;
-        let (server_before, own_before) = (lab.cpu(), Process::own().cpu()?);
-        let begin = Instant::now();
+        let begin = Instant::now() + SETTLING;
         let mut tasks = JoinSet::new();
         let pause = Duration::from_secs_f64(self.talkers as f64 / self.rate);
         let talked = Duration::from_secs(self.within) + AFTERWARDS;
@@ -164,6 +166,10 @@ impl Crowd {
             let part = Part { number, due, pause, messages, text: "x".repeat(self.size) };
             tasks.spawn_local(talk(tally.clone(), client, part));
         }
+        tokio::time::sleep_until(begin).await;
+        // What they were told of each other doesn't count.
+        tally.told.borrow_mut().fill_with(Told::default);
+        let (server_before, own_before) = (lab.cpu(), Process::own().cpu()?);
         for number in 0..self.people {
             let due = begin + Duration::from_secs(self.within).mul_f64(number as f64 / self.people as f64);
             let session = self.talkers + number;
