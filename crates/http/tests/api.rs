@@ -148,9 +148,10 @@ async fn what_is_not_understood_is_refused() {
         assert_eq!(answer.status, status, "{}", &body[..body.len().min(80)]);
         assert!(answer.json()["code"].is_string());
     }
-    let two_ids = [("idempotency-key", "b")];
-    let body = r#"{"dest":"public","id":"a","data":{}}"#;
-    assert_eq!(ann.call("POST", "messages", &two_ids, body).await.status, 400);
+    let said = ann
+        .call("POST", "messages", &[("idempotency-key", "b")], r#"{"dest":"public","id":"a","data":{}}"#)
+        .await;
+    assert_eq!((said.status, &said.json()["id"]), (201, &json!("a")), "the body's id goes first");
 }
 
 #[tokio::test]
@@ -359,6 +360,7 @@ async fn rooms_that_cannot_be() {
         (r#"{"id":"ops"}"#, 400),
         (r#"{"id":"ops","title":""}"#, 400),
         (r#"{"id":"ops","title":"x","open":1}"#, 400),
+        (r#"{"id":"ops","title":"x","closed":true}"#, 400),
         (r#"{"id":"ops","title":"x","members":["No One"]}"#, 400),
         (r#"{"id":"ops","title":"x","members":["nobody"]}"#, 404),
     ] {

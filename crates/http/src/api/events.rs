@@ -21,7 +21,7 @@ const LAST_EVENT_ID: &str = "last-event-id";
     get, path = "/api/v1/events", tag = "events", operation_id = "follow",
     params(
         super::schema::EventsQuery,
-        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that the program has: what came \
+        ("Last-Event-ID" = Option<String>, Header, nullable = false, description = "The id of the last event that the program has: what came \
             after it comes first", pattern = "^([0-9]{1,15}|[a-z/_:0-9-]+:[0-9]{1,15}(,[a-z/_:0-9-]+:[0-9]{1,15})*)$")),
     responses((status = 200, description = "Events without end", body = String, content_type = "text/event-stream")),
 )]

@@ -21,7 +21,7 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Sends a message. The same id again, with the same conversation and content, is the same message.
 #[utoipa::path(
     post, path = "/api/v1/messages", tag = "messages",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The message's id, where the body has none",
+    params(("Idempotency-Key" = Option<String>, Header, nullable = false, description = "The message's id, where the body has none",
         min_length = 1, max_length = 64, pattern = "^[ -~]+$")),
     request_body(content = super::schema::NewMessage, description = "The message"),
     responses(
@@ -43,13 +43,9 @@ pub(super) async fn send(api: &Api, program: &Program, call: &Call, body: Body) 
     if body.get("type").is_some_and(|kind| kind != "msg") {
         return Err(bad("messages of this call have no type but msg"));
     }
-    let given = body.remove("id").filter(|id| !id.is_null());
-    let id = match (given, key(&call.headers)?) {
-        (Some(id), Some(key)) if id != key.as_str() => {
-            return Err(bad("the body's id and Idempotency-Key are different: give one of them"));
-        }
-        (Some(id), _) => id,
-        (None, _) => key_or_new(&call.headers)?.into(),
+    let id = match body.remove("id").filter(|id| !id.is_null()) {
+        Some(id) => id,
+        None => key_or_new(&call.headers)?.into(),
     };
     body.insert("type".to_owned(), "msg".into());
     body.insert("id".to_owned(), id);

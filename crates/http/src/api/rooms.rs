@@ -15,7 +15,7 @@ use crate::problem::{Problem, Reply, json as json_reply};
 /// The rooms that the user can see, by id: the open ones, and those that they belong to.
 #[utoipa::path(
     get, path = "/api/v1/rooms", tag = "rooms", operation_id = "list_rooms",
-    params(super::schema::ListQuery),
+    params(super::schema::RoomsQuery),
     responses(
         (status = 200, description = "A page of them", body = super::schema::Rooms,
             headers(
@@ -43,7 +43,7 @@ pub(super) async fn list(program: &Program, call: &Call) -> Result<Reply, Proble
 /// Makes a room. Its maker owns it and belongs to it.
 #[utoipa::path(
     post, path = "/api/v1/rooms", tag = "rooms", operation_id = "create_room",
-    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 64, pattern = "^[ -~]+$",
+    params(("Idempotency-Key" = Option<String>, Header, nullable = false, min_length = 1, max_length = 64, pattern = "^[ -~]+$",
         description = "With the same key the same request makes one room only")),
     request_body(content = super::schema::NewRoom),
     responses(
@@ -55,7 +55,7 @@ pub(super) async fn list(program: &Program, call: &Call) -> Result<Reply, Proble
 )]
 pub(super) async fn create(api: &Api, program: &Program, call: &Call, body: Body) -> Result<Reply, Problem> {
     Query::parse(&call.query, &[])?;
-    let mut data = object(api, call, body).await?;
+    let mut data = object(api, call, body, &["id", "title", "open", "members"]).await?;
     let id = data
         .remove("id")
         .ok_or_else(|| bad("the member id is missing: what is the room called in addresses?"))?;
@@ -92,7 +92,7 @@ pub(super) async fn one(program: &Program, call: &Call, id: &RoomId) -> Result<R
     patch, path = "/api/v1/rooms/{room}", tag = "rooms", operation_id = "update_room",
     params(
         ("room" = String, Path, description = "The room's id", pattern = "^[a-z0-9][a-z0-9_-]{0,63}$"),
-        ("If-Match" = Option<String>, Header, description = "Only if the room is still as this ETag says, messages in it aside")),
+        ("If-Match" = Option<String>, Header, nullable = false, description = "Only if the room is still as this ETag says, messages in it aside")),
     request_body(content = super::schema::RoomPatch),
     responses(
         (status = 200, description = "The room as it is now", body = super::schema::Room),
@@ -108,7 +108,7 @@ pub(super) async fn update(
     id: &RoomId,
 ) -> Result<Reply, Problem> {
     Query::parse(&call.query, &[])?;
-    let data = object(api, call, body).await?;
+    let data = object(api, call, body, &["title", "open"]).await?;
     still(program, &call.headers, id).await?;
     let (room, _) = change(program, call, id, "room.update", data).await?;
     Ok(json_reply(StatusCode::OK, "application/json", &room))
@@ -119,7 +119,7 @@ pub(super) async fn update(
     delete, path = "/api/v1/rooms/{room}", tag = "rooms", operation_id = "delete_room",
     params(
         ("room" = String, Path, description = "The room's id", pattern = "^[a-z0-9][a-z0-9_-]{0,63}$"),
-        ("If-Match" = Option<String>, Header, description = "Only if the room is still as this ETag says, messages in it aside")),
+        ("If-Match" = Option<String>, Header, nullable = false, description = "Only if the room is still as this ETag says, messages in it aside")),
     responses(
         (status = 204, description = "It is gone"),
         (status = 412, description = "It is no longer as If-Match says", body = super::schema::Problem,
@@ -167,12 +167,15 @@ pub(super) fn no_content() -> Reply {
     reply
 }
 
-async fn object(api: &Api, call: &Call, body: Body) -> Result<Map<String, Value>, Problem> {
+async fn object(api: &Api, call: &Call, body: Body, members: &[&str]) -> Result<Map<String, Value>, Problem> {
     if kind(&call.headers)? == Kind::Text {
         return Err(unsupported());
     }
     let body = body.read(api.options.frame_limit).await?;
     match serde_json::from_slice(&body) {
+        Ok(Value::Object(object)) if object.keys().any(|name| !members.contains(&name.as_str())) => {
+            Err(bad(format!("the members of this object are {}", members.join(", "))))
+        }
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(bad("the body has to be a JSON object")),
         Err(error) => Err(bad(format!("not JSON: {error}"))),

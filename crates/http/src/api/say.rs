@@ -54,10 +54,10 @@ macro_rules! described {
             post, path = $path, tag = "messages", operation_id = stringify!($name), summary = $summary,
             params(
                 $($param,)?
-                ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 64,
+                ("Idempotency-Key" = Option<String>, Header, nullable = false, min_length = 1, max_length = 64,
                     pattern = "^[ -~]+$", description = "The message's id; without it, it gets a new one")),
             request_body(description = "The text, as it is; or the message's data", content(
-                (String = "text/plain"),
+                (super::schema::Text = "text/plain"),
                 (super::schema::Data = "application/json"))),
             responses(
                 (status = 201, description = "It is stored, and will reach everybody",

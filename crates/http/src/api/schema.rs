@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 /// A message's content: an object with a `text`, or with whatever an application agrees on.
@@ -132,29 +133,43 @@ pub(super) struct Rooms {
     more: bool,
 }
 
-/// A room to be made.
+/// A text that is said as it is. A line break at its end is dropped; there has to be something else.
 #[derive(ToSchema)]
+#[schema(min_length = 1, pattern = "[^\\r\\n]", example = "hello")]
+pub(super) struct Text(String);
+
+/// A user's id.
+#[derive(ToSchema, Deserialize)]
+#[schema(pattern = "^[a-z0-9][a-z0-9_-]{0,63}$", example = "deploy-bot")]
+pub(super) struct UserId(String);
+
+/// A room to be made.
+#[derive(ToSchema, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct NewRoom {
     /// What it is called in addresses, for ever.
     #[schema(pattern = "^[a-z0-9][a-z0-9_-]{0,63}$", example = "ops")]
     id: String,
-    /// What it is called otherwise: 1 to 64 characters, none of them invisible.
-    #[schema(pattern = "^[A-Za-z0-9]([ -~]{0,62}[A-Za-z0-9])?$", example = "Operations")]
+    /// What it is called otherwise; not with control, direction-changing or invisible characters.
+    #[schema(min_length = 1, max_length = 64, example = "Operations")]
     title: String,
     /// Whether everybody may read and write; without it, only members may.
     open: Option<bool>,
     /// Who belongs to it, beside its owner.
     #[schema(example = json!([]))]
-    members: Option<Vec<String>>,
+    members: Option<Vec<UserId>>,
 }
 
 /// What is to change about a room: at least one of these.
-#[derive(ToSchema)]
-#[schema(example = json!({"title": "Operations"}))]
+#[derive(ToSchema, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"title": "Operations"}), min_properties = 1)]
 pub(super) struct RoomPatch {
     /// Its new title.
+    #[schema(nullable = false, min_length = 1, max_length = 64)]
     title: Option<String>,
     /// Whether everybody may read and write.
+    #[schema(nullable = false)]
     open: Option<bool>,
 }
 
@@ -232,6 +247,18 @@ pub(super) struct MessagesQuery {
 pub(super) struct ListQuery {
     /// Those that come behind this one.
     #[param(nullable = false)]
+    after: Option<String>,
+    /// How many at most; above 500 that is meant.
+    #[param(nullable = false, minimum = 1, maximum = 9_007_199_254_740_992_u64)]
+    limit: Option<u64>,
+}
+
+/// Which part of the list of rooms.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RoomsQuery {
+    /// Those whose ids come behind this one.
+    #[param(nullable = false, pattern = "^[a-z0-9][a-z0-9_-]{0,63}$", example = "ops")]
     after: Option<String>,
     /// How many at most; above 500 that is meant.
     #[param(nullable = false, minimum = 1, maximum = 9_007_199_254_740_992_u64)]
