@@ -24,12 +24,16 @@ use crate::history::{Page, history_page};
 use crate::hub::Hub;
 use crate::keys::Revocable;
 use crate::rooms::{rooms_page, told};
+use crate::search::search_page;
 use crate::session::CloseCode;
 use crate::transport::Transport;
 use crate::whois::{conversations_page, users_page};
 
 /// How a session ends that the store didn't let begin: "Try Again Later" (IANA WebSocket Close Code 1013).
 const TRY_LATER: CloseCode = (1013, "the store is away; try again later");
+
+/// How many messages a search finds where the program doesn't say.
+const SEARCH_FIRST: u64 = 50;
 
 /// A user, spoken for by a program. Rights are read again for each call; what an API key may not be used for is refused.
 #[derive(Clone)]
@@ -151,6 +155,19 @@ impl Program {
     pub async fn history(&self, dest: &Dest, bounds: HistoryBounds) -> Result<Page, Refusal> {
         self.reads()?;
         history_page(&self.hub, &self.who, dest, bounds).await
+    }
+
+    /// Looks for messages in a conversation, or wherever the user may read; newest first. `more` says whether it found as
+    /// many as were wanted, or fit into an answer.
+    ///
+    /// # Errors
+    /// `bad_frame` when there is nothing to look for, `forbidden` without the scope, `not_found`, `unavailable`.
+    pub async fn search(&self, q: &str, dest: Option<&Dest>, limit: Option<u64>) -> Result<Page, Refusal> {
+        self.reads()?;
+        let limit = limit.unwrap_or(SEARCH_FIRST).min(self.hub.options.limits.history);
+        let messages = search_page(&self.hub, &self.who, q, dest, Some(limit)).await?;
+        let more = messages.len() as u64 >= limit;
+        Ok(Page { first: None, messages, more })
     }
 
     /// A page of the user's conversations as docs/protocol.md §4 shows them, by dest, and whether there are more.

@@ -372,3 +372,31 @@ async fn rooms_that_cannot_be() {
     let refused = bot.call("POST", "rooms", &[], r#"{"id":"ops","title":"x"}"#).await;
     assert_eq!((refused.status, &refused.json()["code"]), (403, &json!("forbidden")));
 }
+
+#[tokio::test]
+async fn what_was_said_is_found() {
+    let site = Site::start().await;
+    let (ann, bob) = (Caller::new(&site, "Ann").await, Caller::new(&site, "Bob").await);
+    ann.say("m1", "the train is late").await;
+    ann.call("POST", "private/ann", &[], "my train of thought").await;
+    let found = async |caller: &Caller<'_>, path: &str| {
+        let body = caller.get(path).await.json();
+        let texts = body["messages"].as_array().unwrap().iter();
+        texts.map(|message| message["data"]["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    // The index follows the log.
+    let all = async {
+        while found(&ann, "messages?q=train").await.len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(support::PATIENCE, all).await.expect("it is not found");
+    assert_eq!(found(&ann, "messages?q=train").await, ["my train of thought", "the train is late"]);
+    assert_eq!(found(&bob, "messages?q=train").await, ["the train is late"]);
+    assert_eq!(found(&ann, "messages?q=train&dest=private/ann").await, ["my train of thought"]);
+    assert_eq!(found(&ann, "messages?q=from:ann+lat*&limit=1").await, ["the train is late"]);
+    for refused in ["messages?q=", "messages?q=x&before=1", "messages?q=x&dest=nowhere"] {
+        assert_eq!(ann.get(refused).await.status, 400, "{refused}");
+    }
+    assert_eq!(ann.get("messages?q=x&dest=rooms/none").await.status, 404);
+}

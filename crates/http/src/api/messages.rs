@@ -96,12 +96,13 @@ pub(super) fn stored(sent: &Sent) -> Reply {
     reply
 }
 
-/// Reads a page of a conversation's log, oldest first: the newest messages, or those before or after one.
+/// Reads a page of a conversation's log, oldest first: the newest messages, or those before or after one. With `q`, looks
+/// for messages instead, in `dest` or wherever the user may read, newest first.
 #[utoipa::path(
     get, path = "/api/v1/messages", tag = "messages",
     params(super::schema::MessagesQuery),
     responses(
-        (status = 200, description = "The messages, oldest first", body = super::schema::Messages,
+        (status = 200, description = "The messages, oldest first; those found, newest first", body = super::schema::Messages,
             headers(
                 ("ETag" = String, description = "For If-None-Match"),
                 ("Link" = Option<String>, description = "The pages beside this one: next is newer, prev older"))),
@@ -109,7 +110,10 @@ pub(super) fn stored(sent: &Sent) -> Reply {
     ),
 )]
 pub(super) async fn list(program: &Program, call: &Call) -> Result<Reply, Problem> {
-    let query = Query::parse(&call.query, &["dest", "before", "after", "limit"])?;
+    let query = Query::parse(&call.query, &["dest", "before", "after", "limit", "q"])?;
+    if let Some(q) = query.get("q") {
+        return find(program, call, &query, q).await;
+    }
     let dest = query.dest()?.ok_or_else(|| bad("the parameter dest is missing: which conversation?"))?;
     let bounds = HistoryBounds {
         before: query.number("before", 0)?,
@@ -134,6 +138,15 @@ pub(super) async fn list(program: &Program, call: &Call) -> Result<Reply, Proble
         link("next", Some(("after", last)));
     }
     Ok(reply)
+}
+
+/// Looks for messages: the newest that `q` finds.
+async fn find(program: &Program, call: &Call, query: &Query<'_>, q: &str) -> Result<Reply, Problem> {
+    if query.get("before").or(query.get("after")).is_some() {
+        return Err(bad("a search has no before and after: make q narrower"));
+    }
+    let found = program.search(q, query.dest()?.as_ref(), query.number("limit", 1)?).await?;
+    Ok(etag::tagged(&call.headers, page::of_messages(&found.messages, found.more)))
 }
 
 fn address(dest: &Dest, bound: Option<(&str, u64)>) -> String {

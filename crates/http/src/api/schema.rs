@@ -79,7 +79,8 @@ pub(super) struct Message {
 #[derive(ToSchema)]
 pub(super) struct Messages {
     messages: Vec<Message>,
-    /// Whether there are more on the side that was asked for: newer ones with `after`, else older ones.
+    /// Whether there are more on the side that was asked for: newer ones with `after`, else older ones. Of a search: whether
+    /// it found as many as were wanted, or fit.
     more: bool,
 }
 
