@@ -5,15 +5,38 @@
  * @typedef {{ text: string, found: boolean }} Piece
  */
 
+import { isUserId } from "./protocol.js";
+
 /** Scripts that are written without spaces between words, and pictures. */
 const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}\p{Script=Tibetan}]|\p{Extended_Pictographic}/u;
 const LETTER = "[\\p{L}\\p{N}\\p{M}]";
 const PART = /(?:[\p{L}\p{N}\p{M}]|\p{Extended_Pictographic})+/gu;
 /** Letters that Unicode does not take apart. @type {Record<string, string>} */
 const PLAIN = { ß: "ss", ς: "σ", ø: "o", ł: "l", đ: "d", ð: "d", ı: "i", æ: "ae", œ: "oe", þ: "th" };
+const WORDS_AT_MOST = 32;
 /** Characters of a text that are shown around what was found. */
 const BEFORE = 40;
 const SHOWN = 180;
+
+/** @param {string} q @returns {string[]} Words, phrases without their quotation marks, `prefix*`, `from:somebody`. */
+const partsOf = (q) => q.split('"').flatMap((part, i) => (i % 2 === 1 ? [part] : part.split(/\s+/u)));
+
+/** @param {string} text  Without case and accents. @returns {string[]} */
+const wordsOf = (text) => text.match(PART) ?? [];
+
+/**
+ * Why a question has no answer, as a sentence, or null. The server would refuse it as a bad frame.
+ * @param {string} q
+ * @returns {string | null}
+ */
+export function unanswerable(q) {
+  const parts = partsOf(q);
+  const from = parts.filter((part) => part.startsWith("from:")).map((part) => part.slice("from:".length).toLowerCase());
+  if (from.some((name) => !isUserId(name.replace(/^mqtt:/, "")))) return "Behind from: stands a user id, as in from:ann.";
+  const words = parts.filter((part) => !part.startsWith("from:") && wordsOf(fold(part).text).length > 0);
+  if (words.length > WORDS_AT_MOST) return `A search is for at most ${WORDS_AT_MOST} words.`;
+  return words.length + from.length > 0 ? null : "Type a word to look for, “a phrase” in quotation marks, or from: and who said it.";
+}
 
 /**
  * What in a text answers to a question, as one expression for a folded text; null for nothing.
@@ -21,10 +44,9 @@ const SHOWN = 180;
  * @returns {RegExp | null}
  */
 export function finder(q) {
-  const wanted = q.split('"').flatMap((part, i) => (i % 2 === 1 ? [part] : part.split(/\s+/u).filter((word) => !word.startsWith("from:"))));
-  const parts = wanted.flatMap((part) => {
-    const words = fold(part).text.match(PART) ?? [];
-    if (words.length === 0) return [];
+  const parts = partsOf(q).flatMap((part) => {
+    const words = wordsOf(fold(part).text);
+    if (words.length === 0 || part.startsWith("from:")) return [];
     const expression = words.join("[^\\p{L}\\p{N}]+");
     if (UNSPACED.test(expression)) return [expression];
     return [`(?<!${LETTER})${expression}${part.endsWith("*") ? `${LETTER}*` : `(?!${LETTER})`}`];

@@ -6,6 +6,7 @@
  * @typedef {import("./protocol.js").Entry} Entry
  */
 
+import { unanswerable } from "./highlight.js";
 import { fileUnder, search } from "./protocol.js";
 
 const RESULTS_AT_MOST = 100;
@@ -43,9 +44,9 @@ export class Search extends EventTarget {
     const asked = (this.#asked += 1);
     this.q = q.trim();
     this.dest = dest;
-    this.problem = null;
-    if (this.q === "") this.found = [];
-    this.busy = this.q !== "";
+    this.problem = this.q === "" ? null : unanswerable(this.q);
+    this.busy = this.q !== "" && this.problem === null;
+    if (!this.busy) this.found = [];
     this.#changed();
     if (!this.busy) return;
     const limit = Math.min(RESULTS_AT_MOST, this.store.limits.history);

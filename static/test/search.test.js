@@ -33,10 +33,22 @@ test("only the answer to the last question counts, and an empty one ends the sea
   assert.deepEqual([page.chat.search.active, page.chat.search.found.length], [false, 0]);
 });
 
+test("what has no answer is not asked: the server would take it for a bad frame", async () => {
+  const page = new Page();
+  await page.enter();
+  for (const q of ["...", "\"\"", "from:", "tea from:a/b", "* -", Array.from({ length: 33 }, (_, i) => `w${i}`).join(" ")]) {
+    await page.chat.search.ask(q, null);
+    assert.match(page.chat.search.problem ?? "", /\w/, q);
+  }
+  assert.equal(page.socket.all("search").length, 0);
+  for (const q of ["from:Ann", "from:mqtt:lamp", "喝茶", "👍", "te*"]) void page.chat.search.ask(q, null);
+  assert.equal(page.socket.all("search").length, 5);
+});
+
 test("a refused or impossible search says why", async () => {
   const page = new Page();
   await page.enter();
-  void page.chat.search.ask("*", null);
+  void page.chat.search.ask("too much", null);
   page.socket.say({ type: "error", re: page.socket.last("search").id, data: { code: "bad_frame", reason: "Nothing to look for." } });
   await settled();
   assert.equal(page.chat.search.problem, "Nothing to look for.");
