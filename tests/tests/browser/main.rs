@@ -5,5 +5,6 @@ mod fallback;
 mod looks;
 mod recovery;
 mod rooms;
+mod searching;
 mod signing_in;
 mod talking;
