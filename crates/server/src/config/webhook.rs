@@ -99,7 +99,8 @@ fn secret<T>(
 }
 
 fn url(text: &str) -> Result<Uri, &'static str> {
-    let uri: Uri = text.parse().map_err(|_| "is not a URL")?;
+    const FORM: &str = "has to be like https://notify.example.com/chat";
+    let uri: Uri = text.parse().map_err(|_| FORM)?;
     let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
     match uri.authority() {
         Some(authority) if is_http && !authority.host().is_empty() => {
@@ -110,7 +111,7 @@ fn url(text: &str) -> Result<Uri, &'static str> {
             }
             Ok(uri)
         }
-        _ => Err("has to be like https://notify.example.com/chat"),
+        _ => Err(FORM),
     }
 }
 
