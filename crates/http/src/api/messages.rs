@@ -43,10 +43,9 @@ pub(super) async fn send(api: &Api, program: &Program, call: &Call, body: Body) 
     if body.get("type").is_some_and(|kind| kind != "msg") {
         return Err(bad("messages of this call have no type but msg"));
     }
-    let id = match body.remove("id").filter(|id| !id.is_null()) {
-        Some(id) => id,
-        None => key_or_new(&call.headers)?.into(),
-    };
+    // Looked at also where the body's goes first.
+    let key = key_or_new(&call.headers)?;
+    let id = body.remove("id").filter(|id| !id.is_null()).unwrap_or_else(|| key.into());
     body.insert("type".to_owned(), "msg".into());
     body.insert("id".to_owned(), id);
     let ClientFrame { id: Some(id), dest: Some(dest), command: Command::Msg(data) } = frame(&body)? else {
