@@ -12,7 +12,8 @@ use std::time::Duration;
 use mqttchat_protocol::{Conversation, Token};
 use mqttchat_store::{Store, StoreError, StoreOptions};
 use rusqlite::Connection;
-use suite::{say, user};
+use suite::changes::{delete, edit};
+use suite::{msg, say, user};
 
 async fn open(directory: &Path) -> Store {
     Store::open(StoreOptions::sqlite(directory)).await.unwrap()
@@ -225,7 +226,6 @@ async fn opening_ends_the_leases_of_those_before() {
 /// What was deleted is in no file any more: not as a text, and not as a word of the index.
 #[tokio::test]
 async fn what_is_deleted_is_gone_from_the_disk() {
-    use suite::changes::{delete, edit};
     use suite::rooms::{change, create, say_in};
     let directory = tempfile::tempdir().unwrap();
     let place = Conversation::Public;
@@ -234,7 +234,7 @@ async fn what_is_deleted_is_gone_from_the_disk() {
     change(&store, "ann", "ops", create("Ops", true, &[])).await.unwrap();
     for n in 0..30 {
         let text = format!("plain words around firstsecret{n}");
-        store.append(suite::msg("ann", &place, &format!("m{n}"), &text)).await.unwrap();
+        store.append(msg("ann", &place, &format!("m{n}"), &text)).await.unwrap();
         say_in(&store, "ann", "ops", &format!("thirdsecret{n}")).await.unwrap();
     }
     suite::search::settled(&store).await;
@@ -265,4 +265,31 @@ async fn what_is_deleted_is_gone_from_the_disk() {
     for word in ["firstsecret", "secondsecret", "thirdsecret"] {
         assert!(!holds(word), "{word}");
     }
+}
+
+/// Whether a text stands in any file of the directory.
+fn holds(directory: &Path, text: &str) -> bool {
+    fs::read_dir(directory).unwrap().any(|file| {
+        let bytes = fs::read(file.unwrap().path()).unwrap_or_default();
+        bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    })
+}
+
+/// Found in the write-ahead log long after its message was deleted.
+#[tokio::test]
+async fn a_deleted_text_is_soon_in_no_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    store.append(msg("ann", &Conversation::Public, "m1", "unspeakable")).await.unwrap();
+    store.append(edit("ann", &Conversation::Public, "m2", "m1", "unspeakable too")).await.unwrap();
+    assert!(holds(directory.path(), "unspeakable"));
+    store.append(delete("ann", &Conversation::Public, "m3", "m1")).await.unwrap();
+    let gone = async {
+        while holds(directory.path(), "unspeakable") {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), gone).await.expect("the text is still there");
+    assert_eq!(say(&store, "ann", "m4").await.entry.seq, 4);
+    store.close().await;
 }

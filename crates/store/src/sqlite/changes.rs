@@ -79,6 +79,7 @@ pub(super) fn append(
                 search::remove(connection, &before)?;
             }
             delete(connection, &message)?;
+            batch.has_chores();
         }
         Change::React { emoji, on: false, .. } => {
             let mut statement = connection

@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::connection;
+use super::connection::{self, BUSY};
 use super::fault::Fault;
 
 /// How many pages (4 KiB) the log grows by before a checkpoint is asked for.
@@ -22,6 +23,9 @@ const STEP: u32 = 1000;
 const LARGE: u32 = 8 * STEP;
 /// From how many pages on commits wait for it: 96 MiB.
 const HUGE: u32 = 24 * STEP;
+
+/// How long wiping the log waits for reads to end.
+const WIPE_PATIENCE: Duration = Duration::from_millis(50);
 
 /// The writer's side.
 pub(super) struct Checkpointer {
@@ -83,6 +87,26 @@ impl Checkpointer {
         if turn.is_some() {
             self.asked = pages;
             checkpoint(connection, mode);
+        }
+    }
+
+    /// Moves all of the log into the database and empties it, so that nothing deleted is left there. Says whether it is
+    /// empty: not while a read holds on to an old state, which it waits for only a little.
+    pub(super) fn wipe(&mut self, connection: &Connection) -> bool {
+        let Ok(_turn) = self.turn.try_lock() else { return false };
+        let busy = |timeout| connection.busy_timeout(timeout);
+        let result = busy(WIPE_PATIENCE).and_then(|()| {
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
+        });
+        match (result, busy(BUSY)) {
+            (Ok(busy), Ok(())) => {
+                self.asked = 0;
+                busy == 0
+            }
+            (Err(error), _) | (_, Err(error)) => {
+                failed(&error.into());
+                false
+            }
         }
     }
 

@@ -1,4 +1,5 @@
-//! What can wait a moment: indexing messages for searches, and removing what deleted rooms held.
+//! What can wait a moment: indexing messages for searches, removing what deleted rooms held, and wiping what was
+//! deleted from the write-ahead log.
 //!
 //! It is done by the writer, between batches and when there are none, a little at a time, so that no commit waits for it
 //! for long. Each little is a transaction of its own, whose commit is not waited for on the disk: what a crash takes of
@@ -22,6 +23,9 @@ const SHARE: u32 = 9;
 const BREATH: Duration = Duration::from_millis(1);
 /// How long to wait after a turn that failed.
 const PAUSE: Duration = Duration::from_secs(2);
+/// How long what was deleted may stand in the write-ahead log when there is little else to do, and at most.
+const WIPE_AFTER: Duration = Duration::from_secs(1);
+const WIPE_WITHIN: Duration = Duration::from_secs(10);
 /// How many entries are read at once, and go at once.
 const ENTRIES: i64 = 2000;
 const GONE_AT_ONCE: i64 = 100;
@@ -32,6 +36,8 @@ pub(super) struct Chores {
     indexed: u64,
     /// Whether more is known to be left than what was appended since.
     more: bool,
+    /// Since when something that was deleted stands in the write-ahead log.
+    deleted: Option<Instant>,
     /// When the last turn ended, and how long it took.
     last: Instant,
     took: Duration,
@@ -41,18 +47,35 @@ pub(super) struct Chores {
 impl Chores {
     pub(super) fn new() -> Self {
         // There may be something left from before.
-        Self { indexed: 0, more: true, last: Instant::now(), took: Duration::ZERO, failed: false }
+        let now = Instant::now();
+        Self { indexed: 0, more: true, deleted: Some(now), last: now, took: Duration::ZERO, failed: false }
     }
 
-    /// Notes that a room was deleted.
-    pub(super) fn room_deleted(&mut self) {
+    /// Notes that a message or a room was deleted.
+    pub(super) fn deleted(&mut self) {
         self.more = true;
+        self.deleted.get_or_insert_with(Instant::now);
+    }
+
+    /// Whether it is time to wipe the write-ahead log: everything else is done, or it has been put off for long.
+    pub(super) fn wipes(&self, position: Option<u64>) -> bool {
+        let waits = |longest| self.deleted.is_some_and(|since| since.elapsed() >= longest);
+        waits(WIPE_WITHIN) || (waits(WIPE_AFTER) && self.is_done(position))
+    }
+
+    /// Notes whether the log has been wiped. If not, because somebody reads an old state, it is tried again.
+    pub(super) fn wiped(&mut self, done: bool) {
+        self.deleted = if done { None } else { Some(Instant::now()) };
+    }
+
+    fn is_done(&self, position: Option<u64>) -> bool {
+        !self.more && position.is_none_or(|position| position <= self.indexed)
     }
 
     /// How long to wait for something else to do before a turn; `None` when nothing is left. `position`: the newest.
     pub(super) fn patience(&self, position: Option<u64>) -> Option<Duration> {
-        if !self.more && position.is_none_or(|position| position <= self.indexed) {
-            return None;
+        if self.is_done(position) {
+            return self.deleted.map(|since| WIPE_AFTER.saturating_sub(since.elapsed()));
         }
         let pause = match (self.failed, self.more) {
             (true, _) => PAUSE,

@@ -10,7 +10,7 @@ use super::fault::Fault;
 use crate::StoreError;
 
 /// How long to wait for another program (a backup, an operator's tool) that writes. Nobody else ever locks it.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// Statements that a connection keeps compiled; more than there are.
 const STATEMENTS: usize = 128;

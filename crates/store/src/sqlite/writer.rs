@@ -202,6 +202,9 @@ impl Thread {
         }
         if let Some(connection) = &self.connection {
             self.checkpointer.after_commit(connection);
+            if self.chores.wipes(self.known.position) {
+                self.chores.wiped(self.checkpointer.wipe(connection));
+            }
         }
     }
 
@@ -239,7 +242,7 @@ impl Thread {
                     self.mark.note(position);
                 }
                 if std::mem::take(&mut self.known.chores) {
-                    self.chores.room_deleted();
+                    self.chores.deleted();
                 }
                 self.known.limit();
                 Ok(())
