@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mqttchat_protocol::{Conversation, Dest, EntryKind, Frame, MessageId, Party, PersonState, Topic, UserId};
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::effect::Effect;
@@ -51,8 +52,9 @@ struct RoomChanged {
 
 #[derive(Deserialize)]
 struct Passing {
+    /// A string, or the number of a transport message; presence has none.
     #[serde(rename = "type", default)]
-    kind: String,
+    kind: Value,
     topic: String,
     incarnation: String,
     n: u64,
@@ -213,7 +215,7 @@ impl Hub {
         let json = json.as_slice();
         let frame = Frame::text(json);
         match topic {
-            Topic::Acks(user) if matches!(passing.kind.as_str(), "room" | "bell") => {
+            Topic::Acks(user) if passing.kind == "room" || passing.kind == "bell" => {
                 let Ok(changed) = serde_json::from_slice::<RoomChanged>(json) else { return };
                 let Ok(Dest::Room(room)) = Dest::parse(&changed.dest) else { return };
                 let conversation = Conversation::Room(room);
@@ -290,6 +292,15 @@ mod tests {
         assert!(seen.is_new("a", "t", 0) && seen.is_new("a", "t", 2) && seen.is_new("b", "t", 1));
         assert!(!seen.is_new("a", "t", 2) && !seen.is_new("a", "t", 1) && !seen.is_new("b", "t", 1));
         assert!(seen.is_new("a", "other", 1));
+    }
+
+    #[test]
+    fn what_passes_has_a_type_of_either_form_or_none() {
+        for (kind, is_room) in [(r#""type":300,"#, false), (r#""type":"room","#, true), ("", false)] {
+            let json = format!(r#"{{{kind}"topic":"t","incarnation":"i","n":1,"at":2}}"#);
+            let passing: Passing = serde_json::from_str(&json).unwrap();
+            assert_eq!((passing.kind == "room", passing.n), (is_room, 1), "{json}");
+        }
     }
 
     #[test]
