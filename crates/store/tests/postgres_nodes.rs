@@ -322,7 +322,7 @@ async fn refused_as_it_is_set_up() {
     cluster.sql("chat", "DROP SCHEMA mqttchat CASCADE");
     open(&address).await.close().await;
     cluster.sql("chat", "UPDATE mqttchat.meta SET value = '99' WHERE key = 'schema'");
-    assert_eq!(opened().await, StoreError::NewerSchema { found: 99, supported: 1 });
+    assert!(matches!(opened().await, StoreError::NewerSchema { found: 99, supported: 1..99 }));
     cluster.sql("postgres", "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1'");
     let latin = Store::open(StoreOptions::postgres(cluster.address("latin"))).await.map(drop).unwrap_err();
     assert!(matches!(latin, StoreError::Setting(said) if said.contains("UTF8")));
