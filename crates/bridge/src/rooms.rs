@@ -71,6 +71,9 @@ pub(crate) async fn rooms_page(
     Ok((rooms, more))
 }
 
+/// Up to so many people a change of a room is sent to on other nodes, whether they seem to be there or not.
+const TOLD_ANYWHERE: usize = 200;
+
 /// The room that the entry of a change tells: as it was then.
 pub(crate) fn told(entry: &Entry) -> serde_json::Value {
     let data = serde_json::from_str::<serde_json::Value>(&entry.data).unwrap_or_default();
@@ -81,9 +84,11 @@ impl Hub {
     /// Tells those whom a change of a room concerns, on every node: sessions that read the room get it as its entry,
     /// the others by themselves.
     pub(crate) fn tell_members(&self, entry: &Entry, membership: &Membership, frame: &Frame, bell: bool) {
+        // Who has just signed in on another node isn't known of here yet: only in large rooms is it looked at.
+        let few = membership.concerned().take(TOLD_ANYWHERE + 1).count() <= TOLD_ANYWHERE;
         for user in membership.concerned() {
             self.mail_room(user, &entry.conversation, entry.seq, frame);
-            if self.is_cluster() && self.peers.has(user) {
+            if self.is_cluster() && (few || self.peers.has(user)) {
                 let topic = self.topics.acks(user);
                 let payload = if bell {
                     self.seal_passing(self.bell(entry).to_string().as_bytes(), &topic)

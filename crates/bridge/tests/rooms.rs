@@ -223,8 +223,12 @@ async fn closing_a_room_leaves_its_members() {
         json!(["ann", "bob", "eve"])
     );
     ann.reply("member.remove", OPS, json!({"user":"eve"})).await;
-    assert_eq!(eve.expect("room").await["data"]["change"], "add");
-    assert_eq!(eve.expect("room").await["data"]["change"], "remove");
+    // The entry that took her in may have come before the reply.
+    let mut last = eve.expect("room").await;
+    if last["data"]["change"] == "add" {
+        last = eve.expect("room").await;
+    }
+    assert_eq!(last["data"]["change"], "remove");
     join(&mut eve).await;
     ann.reply("room.update", OPS, json!({"open":false})).await;
     ann.say("m1", OPS, "among ourselves").await;
