@@ -14,7 +14,7 @@ use tokio::process::Command;
 use crate::http::{self, Response};
 use crate::port::Port;
 use crate::process::Process;
-use crate::{Socket, User};
+use crate::{Socket, User, eventually};
 
 /// What the server prints, on one line, when it is ready to serve.
 const READY: &str = "mqttchat is ready at ";
@@ -194,6 +194,18 @@ impl App {
     /// When there is no HTTP answer.
     pub async fn get(&self, path: &str) -> Result<Response> {
         http::get(self.address, path).await
+    }
+
+    /// Waits until the server is subscribed to what strangers publish. What they publish before is nobody's.
+    ///
+    /// # Errors
+    /// When that doesn't happen in time.
+    pub async fn hears_strangers(&self) -> Result<()> {
+        eventually("the server to listen to strangers", async || {
+            let metrics = self.get("/metrics").await?.body;
+            Ok(metrics.lines().any(|line| line == "mqttchat_ingest_listening 1").then_some(()))
+        })
+        .await
     }
 
     /// Ends the server with SIGKILL: no chance to write anything more.

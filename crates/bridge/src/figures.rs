@@ -25,6 +25,10 @@ pub(crate) fn describe() {
     describe_gauge!("mqttchat_users", "users with a session here");
     describe_gauge!("mqttchat_unconfirmed", "entries that the broker has not confirmed");
     describe_gauge!("mqttchat_broker_connected", "1 while the node's client is connected to the broker");
+    describe_gauge!(
+        "mqttchat_ingest_listening",
+        "1 while this node is the one that takes strangers' messages in, and is subscribed to them"
+    );
     describe_counter!("mqttchat_joins_total", "conversations joined");
     describe_counter!("mqttchat_messages_accepted_total", "messages that are on disk");
     describe_counter!("mqttchat_deliveries_total", "messages handed to sessions");

@@ -69,6 +69,14 @@ impl Listener for IngestListener {
         let _ = self.queue.try_send(Item::Accepted { session_present });
     }
 
+    fn connected(&self) {
+        Listening::tell(true);
+    }
+
+    fn lost(&self, _reason: &str) {
+        Listening::tell(false);
+    }
+
     fn message(&self, _link: &Link, connection: Connection, publish: Publish) {
         let _ = self.queue.try_send(Item::Publish(Came { connection, publish }));
     }
@@ -78,6 +86,21 @@ impl Listener for IngestListener {
             // A place for the next message, and one for a new connection.
             let _ = self.queue.reserve_many(2).await;
         })
+    }
+}
+
+/// Tells in the figures whether this node hears strangers; when it is dropped, it doesn't.
+struct Listening;
+
+impl Listening {
+    fn tell(listens: bool) {
+        metrics::gauge!("mqttchat_ingest_listening").set(u8::from(listens));
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        Self::tell(false);
     }
 }
 
@@ -148,7 +171,13 @@ async fn hold_lease(hub: &Arc<Hub>) {
             hang_up: dial_hub.hangs_up(),
         })
     };
-    let client = link.clone().run(None, dial, Arc::new(IngestListener { queue }));
+    let _listening = Listening;
+    let client = async {
+        // At the start it listens as soon as there is a broker: what is published before is nobody's.
+        if hub.broker.subscribe().wait_for(Result::is_ok).await.is_ok() {
+            link.clone().run(None, dial, Arc::new(IngestListener { queue })).await;
+        }
+    };
     let renewed = async {
         loop {
             tokio::time::sleep(LEASE_RENEW).await;

@@ -1,6 +1,9 @@
 //! Somebody on the broker publishes rubbish everywhere.
 
+use std::cell::Cell;
+
 use anyhow::{Context, Result};
+use futures::future::try_join;
 use mqttchat_e2e::chaos::outsider::Outsider;
 use mqttchat_e2e::mqtt::{Access, Subscriber};
 use mqttchat_e2e::{App, Mosquitto, User, eventually};
@@ -11,6 +14,8 @@ use serde_json::Value;
 const PAYLOADS: usize = 10_000;
 /// Payloads that are on their way to the broker at a time.
 const AT_ONCE: usize = 50;
+/// Payloads after which the server is waited for: of one that can't keep up, brokers throw messages away.
+const AT_A_STRETCH: usize = 500;
 const TOPICS: [&str; 14] = [
     "public/msgs",
     "public/typing",
@@ -90,11 +95,12 @@ async fn talk(
     envelopes: Vec<Vec<u8>>,
 ) -> Result<()> {
     let seed = rand::random();
-    let vandal = tokio::spawn(async move {
+    let done = Cell::new(false);
+    let vandal = async {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut outsider = Outsider::connect(&access, "vandal").await?;
-        let mut as_messages = 0;
-        for _ in 0..PAYLOADS / AT_ONCE {
+        let mut as_messages: u64 = 0;
+        for sent in (AT_ONCE..=PAYLOADS).step_by(AT_ONCE) {
             for _ in 0..AT_ONCE {
                 let topic = TOPICS[rng.random_range(0..TOPICS.len())];
                 as_messages += u64::from(topic.ends_with("/msgs"));
@@ -103,26 +109,29 @@ async fn talk(
             for _ in 0..AT_ONCE {
                 outsider.confirmed().await?;
             }
+            if sent % AT_A_STRETCH == 0 {
+                let looked_at = async || Ok((judged(app).await?.refused >= as_messages).then_some(()));
+                let unseen = || format!("{as_messages} sent as messages");
+                eventually("all of the rubbish to be looked at", looked_at).await.with_context(unseen)?;
+            }
         }
-        anyhow::Ok(as_messages)
-    });
-    let mut said = Vec::new();
-    let mut number = 0;
-    while !vandal.is_finished() || number < 20 {
-        let text = format!("undisturbed {number}");
-        let dest = if number % 3 == 0 { "private/bob" } else { "public" };
-        ann.say(dest, &text).await.with_context(|| format!("seed {seed}"))?;
-        bob.expect_text(&text).await.with_context(|| format!("seed {seed}"))?;
-        said.push(text);
-        number += 1;
-    }
-    let as_messages = vandal.await?.with_context(|| format!("seed {seed}"))?;
-    eventually("all of the rubbish to be looked at", async || {
-        let Judged { refused, forged, .. } = judged(app).await?;
-        Ok((refused >= as_messages && forged > 1000).then_some(()))
-    })
-    .await
-    .with_context(|| format!("seed {seed}: {as_messages} sent as messages"))?;
+        done.set(true);
+        anyhow::Ok(())
+    };
+    let people = async {
+        let mut said = Vec::new();
+        while !done.get() || said.len() < 20 {
+            let text = format!("undisturbed {}", said.len());
+            let dest = if said.len() % 3 == 0 { "private/bob" } else { "public" };
+            ann.say(dest, &text).await?;
+            bob.expect_text(&text).await?;
+            said.push(text);
+        }
+        Ok(said)
+    };
+    let ((), said) = try_join(vandal, people).await.with_context(|| format!("seed {seed}"))?;
+    eventually("what is forged to be counted", async || Ok((judged(app).await?.forged > 1000).then_some(())))
+        .await?;
     assert_eq!(judged(app).await?.taken, 0, "seed {seed}");
     ann.ping().await?;
     bob.ping().await?;
@@ -147,6 +156,7 @@ async fn talk(
 
 /// Ann and Bob talk on this server while somebody does that to its broker.
 async fn disturb(app: &App, access: Access) -> Result<()> {
+    app.hears_strangers().await?;
     let outsider = Subscriber::start(access.clone(), "#").await?;
     let (mut ann, mut bob) = (app.member("Ann").await?, app.member("Bob").await?);
     ann.say("public", "a genuine one").await?;
