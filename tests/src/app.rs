@@ -112,7 +112,7 @@ impl Options {
 
 fn ready_address(line: &str) -> Option<SocketAddr> {
     let url = line.split_once(READY)?.1.split_whitespace().next()?;
-    url.strip_prefix("http://")?.trim_end_matches('/').parse().ok()
+    url.trim_start_matches("http://").trim_start_matches("https://").trim_end_matches('/').parse().ok()
 }
 
 impl App {
@@ -139,7 +139,8 @@ impl App {
     /// The address of the page, without a slash at the end.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.options.args.iter().any(|arg| arg == "--tls-cert") { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// Its data directory.
@@ -230,6 +231,14 @@ impl App {
     /// When it has ended already.
     pub fn interrupt(&self) -> Result<()> {
         self.process.signal(Signal::INT)
+    }
+
+    /// Asks the server to read again what it can, with SIGHUP.
+    ///
+    /// # Errors
+    /// When it has ended already.
+    pub fn hang_up(&self) -> Result<()> {
+        self.process.signal(Signal::HUP)
     }
 
     /// Stops it as it stands, with SIGSTOP, until [`App::thaw`].

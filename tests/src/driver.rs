@@ -99,6 +99,8 @@ fn capabilities(screen: Screen, profile: &Path) -> Capabilities {
     }
     options["args"] = json!(args);
     let mut capabilities = Capabilities::new();
+    // Servers that speak TLS have certificates that nobody vouches for.
+    capabilities.insert("acceptInsecureCerts".to_owned(), json!(true));
     capabilities.insert("goog:chromeOptions".to_owned(), options);
     // What the page writes to the console is shown by `Browser::complaints`.
     capabilities.insert("goog:loggingPrefs".to_owned(), json!({"browser": "ALL"}));

@@ -12,14 +12,17 @@ const RANGE: std::ops::Range<u16> = 11_000..31_000;
 
 /// A TCP port of 127.0.0.1 that no other test uses while this value lives.
 #[derive(Debug)]
-pub(crate) struct Port {
+pub struct Port {
     number: u16,
     _lock: File,
 }
 
 impl Port {
     /// Finds a port on which nothing listens, and locks it against the other tests of this machine.
-    pub(crate) fn reserve() -> Result<Self> {
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn reserve() -> Result<Self> {
         let folder = lock_folder()?;
         for _ in 0..1000 {
             let number = rand::random_range(RANGE);
@@ -31,7 +34,9 @@ impl Port {
         bail!("no free port in {RANGE:?}")
     }
 
-    pub(crate) fn number(&self) -> u16 {
+    /// Its number.
+    #[must_use]
+    pub fn number(&self) -> u16 {
         self.number
     }
 }

@@ -15,19 +15,20 @@ use mqttchat_bridge::{Bridge, Peer};
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::filters::path::FullPath;
-use warp::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use warp::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use warp::http::{HeaderMap, Method, StatusCode};
 
 use crate::api;
 use crate::assets::Assets;
-use crate::headers;
+use crate::headers::Security;
 use crate::health;
 use crate::host::{Authority, Hosts};
 use crate::lab;
-use crate::listen::Remote;
 use crate::origin::Origins;
 use crate::problem::{Problem, Reply, method_not_allowed};
 use crate::process;
+use crate::quota::{Full, Permit};
+use crate::serve::{BehindProxy, ByHttps, Remote};
 use crate::sockjs::{self, SockJsOptions};
 use crate::upgrade::upgrade;
 use crate::ws::WsTransport;
@@ -49,6 +50,8 @@ pub struct HttpOptions {
     pub metrics: PrometheusHandle,
     /// Whether the course lab's calls are there.
     pub lab: bool,
+    /// What browsers are told.
+    pub security: Security,
     /// What an application answers itself: asked first, and where it rejects, the server answers.
     pub own: Option<BoxedFilter<(Reply,)>>,
 }
@@ -68,10 +71,10 @@ pub fn app(
 + Send
 + 'static {
     describe_metrics();
-    let hosts = Arc::new(options.hosts.clone());
+    let (hosts, security) = (Arc::new(options.hosts.clone()), Arc::new(options.security.clone()));
     let body_max = options.frame_limit.max(BODY_MAX) + ENVELOPE;
     let routes = TowerToHyperService::new(warp::service(routes(bridge, Arc::new(options))));
-    Gate { hosts, body_max, routes }
+    Gate { hosts, security, body_max, routes }
 }
 
 fn describe_metrics() {
@@ -93,8 +96,41 @@ fn describe_metrics() {
 #[derive(Clone)]
 struct Gate<S> {
     hosts: Arc<Hosts>,
+    security: Arc<Security>,
     body_max: usize,
     routes: S,
+}
+
+impl<S> Gate<S> {
+    /// Whom a request calls, and the place of whoever asks, if it comes by a proxy.
+    fn admit(&self, request: &Request<Incoming>) -> Result<(Authority, Option<Arc<Permit>>), Problem> {
+        let mut host = self.hosts.check(request.uri(), request.headers())?;
+        if let Some(ByHttps(https)) = request.extensions().get() {
+            host = host.by(*https);
+        }
+        let length =
+            request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let is_bounded = !sockjs::is_meant_by(request.uri().path());
+        if is_bounded && length.is_some_and(|length: u64| length > self.body_max as u64) {
+            let detail = format!("A request's body may have {} bytes.", self.body_max);
+            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail).with("code", "too_large"));
+        }
+        let (seat, remote) =
+            (request.extensions().get::<BehindProxy>(), request.extensions().get::<Remote>());
+        let (Some(BehindProxy(seat)), Some(Remote(remote))) = (seat, remote) else { return Ok((host, None)) };
+        let permit = seat.take_behind(remote.ip()).map_err(too_many)?;
+        Ok((host, Some(permit)))
+    }
+}
+
+fn too_many(full: Full) -> Problem {
+    full.count();
+    let detail = "There are too many requests and connections from this address; try again later.";
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, detail)
+        .with("code", "rate_limited")
+        .with("retry", true)
+        .with("retry_after", 5000)
+        .header(RETRY_AFTER, "5")
 }
 
 impl<S> Service<Request<Incoming>> for Gate<S>
@@ -107,29 +143,24 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Reply, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let admitted = self.hosts.check(request.uri(), request.headers()).and_then(|host| {
-            let length =
-                request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-            let is_bounded = !sockjs::is_meant_by(request.uri().path());
-            if is_bounded && length.is_some_and(|length: usize| length > self.body_max) {
-                let detail = format!("A request's body may have {} bytes.", self.body_max);
-                return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail).with("code", "too_large"));
-            }
-            Ok(host)
-        });
-        match admitted {
-            Ok(host) => {
+        let https = matches!(request.extensions().get(), Some(ByHttps(true)));
+        let security = Arc::clone(&self.security);
+        match self.admit(&request) {
+            Ok((host, permit)) => {
                 request.extensions_mut().insert(host.clone());
                 let answered = self.routes.call(request);
                 Box::pin(async move {
                     let Ok(mut response) = answered.await;
-                    headers::secure(response.headers_mut(), Some(&host));
+                    security.put(response.headers_mut(), Some(&host), https);
+                    if let Some(permit) = permit {
+                        response.extensions_mut().insert(permit);
+                    }
                     Ok(response)
                 })
             }
             Err(problem) => Box::pin(async move {
                 let mut response = problem.into_response();
-                headers::secure(response.headers_mut(), None);
+                security.put(response.headers_mut(), None, https);
                 Ok(response)
             }),
         }

@@ -1,4 +1,4 @@
-//! One accepted connection: a socket, its place in the quota, and a time-out for writing.
+//! One accepted connection: a socket, plain or with TLS, its place in the quota, and a time-out for writing.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -9,23 +9,42 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
+use tokio_rustls::server::TlsStream;
 
-use crate::quota::Permit;
+use crate::quota::Seat;
 use crate::ws::ByteStream;
 
 /// An accepted connection. Its place in the [`Quota`](crate::Quota) is free again when it is dropped.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
-    _permit: Permit,
+    stream: Stream,
+    _seat: Seat,
     /// How long the socket may take nothing; `None` once a WebSocket session watches over it.
     write_timeout: Option<Duration>,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
+/// What bytes come and go by.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    /// Boxed: what TLS keeps is large.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Does the same with either.
+macro_rules! with {
+    ($stream:expr, $inner:ident => $done:expr) => {
+        match $stream {
+            Stream::Plain($inner) => $done,
+            Stream::Tls($inner) => $done,
+        }
+    };
+}
+
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, permit: Permit, write_timeout: Duration) -> Self {
-        Self { stream, _permit: permit, write_timeout: Some(write_timeout), stalled: None }
+    pub(crate) fn new(stream: Stream, seat: Seat, write_timeout: Duration) -> Self {
+        Self { stream, _seat: seat, write_timeout: Some(write_timeout), stalled: None }
     }
 
     /// The connection after its upgrade: whoever has it now looks after time-outs.
@@ -52,8 +71,12 @@ impl Connection {
 
 impl ByteStream for Connection {
     fn reset_on_drop(&self) {
+        let socket = match &self.stream {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(stream) => stream.get_ref().0,
+        };
         // Fails only for a socket that is gone already.
-        let _ = self.stream.set_zero_linger();
+        let _ = socket.set_zero_linger();
     }
 }
 
@@ -63,13 +86,13 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        with!(&mut self.stream, stream => Pin::new(stream).poll_read(cx, buf))
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let result = with!(&mut self.stream, stream => Pin::new(stream).poll_write(cx, bytes));
         self.watch(cx, result)
     }
 
@@ -78,19 +101,27 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let result = with!(&mut self.stream, stream => Pin::new(stream).poll_write_vectored(cx, slices));
         self.watch(cx, result)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        with!(&self.stream, stream => stream.is_write_vectored())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        match &mut self.stream {
+            // Never has anything to do, and so says nothing about what the client takes.
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Tls(stream) => {
+                let result = Pin::new(stream).poll_flush(cx);
+                self.watch(cx, result)
+            }
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let result = with!(&mut self.stream, stream => Pin::new(stream).poll_shutdown(cx));
+        self.watch(cx, result)
     }
 }

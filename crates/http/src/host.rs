@@ -56,8 +56,19 @@ impl Authority {
         self.port
     }
 
+    /// The same with the port that the scheme means, where none is written.
+    pub(crate) fn by(mut self, https: bool) -> Self {
+        self.port = self.port.or(Some(if https { 443 } else { 80 }));
+        self
+    }
+
     fn is_ip(&self) -> bool {
         self.host.starts_with('[') || self.host.parse::<IpAddr>().is_ok()
+    }
+
+    /// Whether it is a name that means the same on other machines.
+    pub(crate) fn is_public(&self) -> bool {
+        !self.is_ip() && self.host.contains('.') && !self.host.ends_with(".local")
     }
 }
 

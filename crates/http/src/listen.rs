@@ -9,37 +9,43 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
+use hyper::service::Service;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::connection::Connection;
-use crate::quota::{Full, Quota, QuotaLimits};
+use crate::forwarded::Proxies;
+use crate::quota::{Full, Quota, QuotaLimits, Seat};
+use crate::serve::{self, serve_connection};
+use crate::tls::Tls;
 
 /// What a [`Listener`] lets a client do.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ListenOptions {
     /// How many connections there may be.
     pub quota: QuotaLimits,
-    /// How long a request's head may take, and how long a connection may wait for its next request.
+    /// How long a request's head, and before it the TLS handshake, may take, and how long a connection may wait for its
+    /// next request.
     pub header_timeout: Duration,
     /// How long a client may take nothing of a response.
     pub write_timeout: Duration,
+    /// Who is believed about the clients behind them.
+    pub proxies: Proxies,
+    /// The certificate, if TLS is spoken here.
+    pub tls: Option<Tls>,
 }
 
 impl Default for ListenOptions {
-    /// 10,000 connections, 2,000 from one address, 10 s each.
+    /// 10,000 connections, 2,000 from one address, 10 s each, no proxies, no TLS.
     fn default() -> Self {
         Self {
             quota: QuotaLimits { total: 10_000, per_address: 2_000 },
             header_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(10),
+            proxies: Proxies::default(),
+            tls: None,
         }
     }
 }
@@ -47,27 +53,20 @@ impl Default for ListenOptions {
 /// Connections that wait to be accepted: after a restart everybody comes back at once, and whoever finds the queue
 /// full tries again only a second later. The kernel bounds it by `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
-/// The largest head of a request, in bytes.
-const HEAD_MAX: usize = 16 * 1024;
-/// The most header fields of a request.
-const FIELDS_MAX: usize = 64;
 /// How long requests that are being answered may take when the server stops.
-const GRACE: Duration = Duration::from_secs(1);
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 /// How many clients are told at a time that there is no place; more are just disconnected.
 const REFUSALS: usize = 64;
 /// How long to wait before accepting again when the process has run out of files or memory.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// Who is at the other end of a request's connection; in the request's extensions.
-#[derive(Clone, Copy, Debug)]
-pub struct Remote(pub SocketAddr);
 
 /// A bound address on which HTTP will be served.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
-    options: ListenOptions,
+    options: Arc<ListenOptions>,
+    quota: Quota,
 }
 
 impl Listener {
@@ -82,9 +81,7 @@ impl Listener {
         // A port whose last connections are still closing is free for the next server.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
-        let socket = socket.listen(BACKLOG)?;
-        let address = socket.local_addr()?;
-        Ok(Self { socket, address, options })
+        Self::of(socket.listen(BACKLOG)?, options)
     }
 
     /// Takes a socket that listens already: of a service manager, or of the application.
@@ -95,9 +92,19 @@ impl Listener {
     /// What the system says: the socket doesn't listen, or is no longer open.
     pub fn from_std(socket: std::net::TcpListener, options: ListenOptions) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        let socket = TcpListener::from_std(socket)?;
-        let address = socket.local_addr()?;
-        Ok(Self { socket, address, options })
+        Self::of(TcpListener::from_std(socket)?, options)
+    }
+
+    fn of(socket: TcpListener, options: ListenOptions) -> io::Result<Self> {
+        let (address, quota) = (socket.local_addr()?, Quota::new(options.quota));
+        Ok(Self { socket, address, options: Arc::new(options), quota })
+    }
+
+    /// Counts its connections with those of another listener.
+    #[must_use]
+    pub fn sharing(mut self, other: &Self) -> Self {
+        self.quota = other.quota.clone();
+        self
     }
 
     /// The address that was bound.
@@ -112,11 +119,10 @@ impl Listener {
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send + 'static,
-        B: Body + Send + 'static,
+        B: Body + Send + Unpin + 'static,
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let quota = Quota::new(self.options.quota);
         let refusals = Arc::new(Semaphore::new(REFUSALS));
         let (stopping, stopped) = watch::channel(());
         let mut tasks = JoinSet::new();
@@ -130,21 +136,21 @@ impl Listener {
                 accepted = self.socket.accept() => accepted,
             };
             match accepted {
-                Ok((stream, remote)) => match quota.take(remote.ip()) {
-                    Ok(permit) => {
+                Ok((stream, remote)) => match self.place(remote) {
+                    Ok(seat) => {
                         // Only affects latency; fails for a socket that is gone already.
                         let _ = stream.set_nodelay(true);
-                        let connection = Connection::new(stream, permit, self.options.write_timeout);
-                        let stopped = stopped.clone();
+                        let (service, options) = (service.clone(), Arc::clone(&self.options));
                         tasks.spawn(serve_connection(
-                            connection,
+                            stream,
+                            seat,
                             remote,
-                            service.clone(),
-                            self.options,
-                            stopped,
+                            service,
+                            options,
+                            stopped.clone(),
                         ));
                     }
-                    Err(full) => refuse(stream, remote, full, &refusals, &mut tasks),
+                    Err(full) => self.refuse(stream, remote, full, &refusals, &mut tasks),
                 },
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
@@ -162,79 +168,38 @@ impl Listener {
         let _ = timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await;
         tasks.shutdown().await;
     }
+
+    fn place(&self, remote: SocketAddr) -> Result<Seat, Full> {
+        let permit = if self.options.proxies.trust(remote.ip()) {
+            self.quota.take_for_proxy()
+        } else {
+            self.quota.take(remote.ip())
+        };
+        permit.map(|permit| Seat::new(self.quota.clone(), permit))
+    }
+
+    /// Tells a client that there is no place for it, or, when that is told to many already, just disconnects it.
+    fn refuse(
+        &self,
+        stream: TcpStream,
+        remote: SocketAddr,
+        full: Full,
+        refusals: &Arc<Semaphore>,
+        tasks: &mut JoinSet<()>,
+    ) {
+        full.count();
+        let Ok(place) = Arc::clone(refusals).try_acquire_owned() else { return };
+        tracing::debug!(%remote, limit = full.label(), "a connection was refused");
+        let options = Arc::clone(&self.options);
+        tasks.spawn(async move {
+            serve::refuse(stream, &options).await;
+            drop(place);
+        });
+    }
 }
 
 /// Whether `accept` failed for a client that left while it waited.
 fn concerns_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
-}
-
-async fn serve_connection<S, B>(
-    connection: Connection,
-    remote: SocketAddr,
-    service: S,
-    options: ListenOptions,
-    mut stopped: watch::Receiver<()>,
-) where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Remote(remote));
-        service.call(request)
-    });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(options.header_timeout)
-        .max_headers(FIELDS_MAX)
-        .max_buf_size(HEAD_MAX)
-        .serve_connection(TokioIo::new(connection), service)
-        .with_upgrades();
-    let mut served = pin!(served);
-    let result = tokio::select! {
-        result = &mut served => result,
-        _ = stopped.changed() => {
-            served.as_mut().graceful_shutdown();
-            served.await
-        }
-    };
-    if let Err(error) = result {
-        tracing::debug!(%error, "an http connection failed");
-    }
-}
-
-/// Tells a client that there is no place for it, without a request being read.
-fn refuse(
-    stream: TcpStream,
-    remote: SocketAddr,
-    full: Full,
-    refusals: &Arc<Semaphore>,
-    tasks: &mut JoinSet<()>,
-) {
-    metrics::counter!("mqttchat_http_refused_total", "limit" => full.label()).increment(1);
-    let Ok(place) = Arc::clone(refusals).try_acquire_owned() else { return };
-    tracing::debug!(%remote, limit = full.label(), "a connection was refused");
-    tasks.spawn(async move {
-        let _ = timeout(GRACE, say_unavailable(stream)).await;
-        drop(place);
-    });
-}
-
-async fn say_unavailable(mut stream: TcpStream) -> io::Result<()> {
-    const BODY: &str = r#"{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"There are too many connections; try again later."}"#;
-    let response = format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
-         retry-after: 5\r\nconnection: close\r\n\r\n{BODY}",
-        BODY.len()
-    );
-    stream.write_all(response.as_bytes()).await?;
-    stream.shutdown().await?;
-    // What the client still sends is read, or the kernel would answer it with a reset that overtakes the response.
-    let mut rest = [0; 1024];
-    while stream.read(&mut rest).await? > 0 {}
-    Ok(())
 }

@@ -32,13 +32,18 @@ impl Origin {
         Some(Self { host: authority.host().to_owned(), port, scheme })
     }
 
-    /// Whether a page from here has the server that it called `host` as its own. Which scheme the server is reached
-    /// by isn't known behind a proxy, so the page's tells what a missing port means.
+    /// Whether a page from here has the server that it called `host` as its own. Where it isn't known which scheme the
+    /// server is reached by (behind a proxy that isn't configured), the page's tells what a missing port means.
     fn is_of(&self, host: &Authority) -> bool {
         matches!(&*self.scheme, "http" | "https")
             && self.host == host.host()
             && self.port == host.port().or_else(|| default_port(&self.scheme))
     }
+}
+
+/// These origins as a policy lists them, each behind a space.
+pub(crate) fn sources(origins: &[Origin]) -> String {
+    origins.iter().map(|origin| format!(" {origin}")).collect()
 }
 
 impl fmt::Display for Origin {

@@ -1,4 +1,7 @@
 //! How many connections there may be, in all and from one address.
+//!
+//! A proxy's connection is counted in all only; what it carries is counted for the address behind it, request by request,
+//! and after an upgrade as long as the connection lasts.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -47,13 +50,21 @@ impl Full {
             Self::Address => "connections_per_address",
         }
     }
+
+    /// Counts a refusal.
+    pub(crate) fn count(self) {
+        metrics::counter!("mqttchat_http_refused_total", "limit" => self.label()).increment(1);
+    }
 }
 
 /// A connection's place, given back when dropped.
 #[derive(Debug)]
 pub struct Permit {
     shared: Arc<Shared>,
-    network: IpAddr,
+    /// Whether it is one of all.
+    in_total: bool,
+    /// Whose it is, unless a proxy's.
+    network: Option<IpAddr>,
 }
 
 impl Quota {
@@ -68,20 +79,66 @@ impl Quota {
     /// # Errors
     /// [`Full`] when there is none.
     pub fn take(&self, address: IpAddr) -> Result<Permit, Full> {
-        let network = network(address);
+        self.place(true, Some(address))
+    }
+
+    /// Takes a place for a proxy's connection, which is nobody's own.
+    pub(crate) fn take_for_proxy(&self) -> Result<Permit, Full> {
+        self.place(true, None)
+    }
+
+    /// Takes a place for `address` on a proxy's connection.
+    fn take_behind(&self, address: IpAddr) -> Result<Permit, Full> {
+        self.place(false, Some(address))
+    }
+
+    fn place(&self, in_total: bool, address: Option<IpAddr>) -> Result<Permit, Full> {
+        let network = address.map(network);
         let limits = self.shared.limits;
         let mut counts = self.shared.lock();
-        if limits.total > 0 && counts.total >= limits.total {
+        if in_total && limits.total > 0 && counts.total >= limits.total {
             return Err(Full::Total);
         }
-        let from_here = counts.by_address.get(&network).copied().unwrap_or(0);
-        if limits.per_address > 0 && from_here >= limits.per_address {
-            return Err(Full::Address);
+        if let Some(network) = network {
+            let from_here = counts.by_address.get(&network).copied().unwrap_or(0);
+            if limits.per_address > 0 && from_here >= limits.per_address {
+                return Err(Full::Address);
+            }
+            counts.by_address.insert(network, from_here + 1);
         }
-        counts.total += 1;
-        counts.by_address.insert(network, from_here + 1);
-        metrics::gauge!("mqttchat_http_connections").set(counts.total as f64);
-        Ok(Permit { shared: Arc::clone(&self.shared), network })
+        if in_total {
+            counts.total += 1;
+            metrics::gauge!("mqttchat_http_connections").set(counts.total as f64);
+        }
+        Ok(Permit { shared: Arc::clone(&self.shared), in_total, network })
+    }
+}
+
+/// The place of a connection, shared by the connection and its requests.
+#[derive(Clone, Debug)]
+pub(crate) struct Seat(Arc<SeatOf>);
+
+#[derive(Debug)]
+struct SeatOf {
+    quota: Quota,
+    _own: Permit,
+    /// The place of whoever was upgraded on a proxy's connection.
+    behind: Mutex<Option<Arc<Permit>>>,
+}
+
+impl Seat {
+    pub(crate) fn new(quota: Quota, own: Permit) -> Self {
+        Self(Arc::new(SeatOf { quota, _own: own, behind: Mutex::default() }))
+    }
+
+    /// Takes a place for the request of a client behind the proxy whose connection this is.
+    pub(crate) fn take_behind(&self, address: IpAddr) -> Result<Arc<Permit>, Full> {
+        self.0.quota.take_behind(address).map(Arc::new)
+    }
+
+    /// Keeps such a place for as long as the connection lasts.
+    pub(crate) fn keep(&self, permit: Arc<Permit>) {
+        *self.0.behind.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
     }
 }
 
@@ -95,14 +152,18 @@ impl Shared {
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut counts = self.shared.lock();
-        counts.total = counts.total.saturating_sub(1);
-        if let Some(count) = counts.by_address.get_mut(&self.network) {
+        if let Some(network) = self.network
+            && let Some(count) = counts.by_address.get_mut(&network)
+        {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                counts.by_address.remove(&self.network);
+                counts.by_address.remove(&network);
             }
         }
-        metrics::gauge!("mqttchat_http_connections").set(counts.total as f64);
+        if self.in_total {
+            counts.total = counts.total.saturating_sub(1);
+            metrics::gauge!("mqttchat_http_connections").set(counts.total as f64);
+        }
     }
 }
 
@@ -139,6 +200,21 @@ mod tests {
         let _one = quota.take(ip("2001:db8::1")).unwrap();
         assert_eq!(quota.take(ip("2001:db8::ffff:2")).unwrap_err(), Full::Address);
         quota.take(ip("2001:db8:0:1::1")).unwrap();
+    }
+
+    #[test]
+    fn behind_a_proxy_each_address_has_its_own() {
+        let quota = Quota::new(QuotaLimits { total: 2, per_address: 1 });
+        let seat = Seat::new(quota.clone(), quota.take_for_proxy().unwrap());
+        let _other = quota.take_for_proxy().unwrap();
+        assert_eq!(quota.take_for_proxy().unwrap_err(), Full::Total);
+        let ann = seat.take_behind(ip("10.0.0.1")).unwrap();
+        assert_eq!(seat.take_behind(ip("10.0.0.1")).unwrap_err(), Full::Address);
+        seat.keep(seat.take_behind(ip("10.0.0.2")).unwrap());
+        assert_eq!(seat.take_behind(ip("10.0.0.2")).unwrap_err(), Full::Address);
+        drop((ann, seat));
+        assert!(quota.shared.lock().by_address.is_empty());
+        assert_eq!(quota.shared.lock().total, 1);
     }
 
     #[test]

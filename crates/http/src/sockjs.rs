@@ -15,9 +15,9 @@ use warp::http::StatusCode;
 
 use crate::app::HttpOptions;
 use crate::host::Authority;
-use crate::listen::Remote;
-use crate::origin::Origins;
+use crate::origin::{Origins, sources};
 use crate::problem::{Problem, Reply};
+use crate::serve::Remote;
 use crate::upgrade::upgrade;
 use crate::ws::{FramedTransport, STUCK, WsTransport};
 
@@ -112,8 +112,7 @@ fn service(bridge: &Bridge, http: &HttpOptions, sockjs: &SockJsOptions) -> SockJ
 
 /// The sites that may embed pages of this one, as a policy says it.
 fn frame_ancestors(origins: &Origins) -> String {
-    let others = origins.others().iter().map(|origin| format!(" {origin}"));
-    "'self'".to_owned() + &others.collect::<String>()
+    "'self'".to_owned() + &sources(origins.others())
 }
 
 fn websocket(

@@ -9,7 +9,7 @@ use mqttchat::{ChatServer, lan};
 pub(crate) fn ready(server: &ChatServer, on_lan: bool) -> String {
     let mut text = format!("mqttchat is ready at {}\n", server.url());
     if on_lan {
-        network(&mut text, server.address().port());
+        network(&mut text, server.scheme(), server.address().port());
     }
     if let Some((address, login)) = server.devices() {
         devices(&mut text, address, login);
@@ -18,12 +18,12 @@ pub(crate) fn ready(server: &ChatServer, on_lan: bool) -> String {
 }
 
 // Writing to a string can't fail.
-fn network(text: &mut String, port: u16) {
+fn network(text: &mut String, scheme: &str, port: u16) {
     let Some(address) = lan::address() else {
         text.push_str("this machine has no address on a local network\n");
         return;
     };
-    let url = format!("http://{}", SocketAddr::new(address, port));
+    let url = format!("{scheme}://{}", SocketAddr::new(address, port));
     let _ = writeln!(text, "on this network: {url}");
     if let Some(code) = lan::qr_code(&url) {
         let _ = writeln!(text, "{code}");

@@ -112,6 +112,15 @@ pub struct Flags {
     /// Serve the page from this directory while working on it
     #[arg(long = "static", global = true, value_name = "DIR")]
     page: Option<String>,
+    /// Speak TLS with this certificate: a PEM file, with the certificates of its issuers behind it
+    #[arg(long, global = true, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// The certificate's private key, a PEM file; SIGHUP reads both again
+    #[arg(long, global = true, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// Answer plain HTTP at this address, such as 0.0.0.0:80, with a redirection to HTTPS
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    tls_redirect: Option<String>,
     /// Answer the two calls of the course lab, /send/ and /messages/, which know no login
     #[arg(long, global = true)]
     lab_api: bool,
@@ -135,6 +144,9 @@ impl Flags {
             ("data", &self.data),
             ("database", &self.database),
             ("static", &self.page),
+            ("tls_cert", &self.tls_cert),
+            ("tls_key", &self.tls_key),
+            ("tls_redirect", &self.tls_redirect),
             ("log_format", &self.log_format),
             ("log_level", &self.log_level),
         ];

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use mqttchat_bridge::BridgeError;
 #[cfg(feature = "embedded-broker")]
 use mqttchat_broker::BrokerError;
+use mqttchat_http::TlsError;
 use mqttchat_store::StoreError;
 
 use crate::config::ConfigError;
@@ -26,6 +27,9 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// The certificate can't be used.
+    #[error("can't speak TLS: {0}")]
+    Tls(#[from] TlsError),
     /// The database can't be used.
     #[error("can't use the data directory {}: {source}", data.display())]
     Store {

@@ -42,9 +42,10 @@ pub use mqttchat_protocol::{
 pub use apikey::{Said, apikey};
 pub use cli::{ApiKeyCommand, Cli, Command, Flags, Scope};
 pub use config::{
-    BrokerChoice, BrokerUrl, Config, ConfigError, DEFAULT_CONFIG, DatabaseUrl, Devices, Layers, LogFormat,
-    LogOptions, SockJsConfig, Source, Value, WebhookConfig,
+    BrokerChoice, BrokerUrl, Config, ConfigError, DEFAULT_CONFIG, DatabaseUrl, Devices, FrontConfig, Layers,
+    LogFormat, LogOptions, SockJsConfig, Source, TlsConfig, Value, WebhookConfig,
 };
 pub use error::StartError;
+pub use mqttchat_http::{Tls, TlsError};
 pub use server::{ChatServer, Fenced};
 pub use webhook::WebhookError;

@@ -2,6 +2,7 @@
 
 mod announce;
 mod memory;
+mod reload;
 mod stop;
 
 use std::io::{self, Write};
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 use mqttchat::{
-    ApiKeyCommand, ChatServer, Cli, Command, Config, DEFAULT_CONFIG, Layers, StartError, apikey, files,
+    ApiKeyCommand, ChatServer, Cli, Command, Config, DEFAULT_CONFIG, Layers, StartError, Tls, apikey, files,
     healthcheck, telemetry,
 };
 
@@ -41,13 +42,18 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let layers = Layers::read(&cli.flags, variables()).map_err(StartError::from)?;
     if let Some(Command::Healthcheck { url }) = &cli.command {
         let listen = Config::listen_of(&layers).map_err(StartError::from)?;
-        return Ok(check_health(&url.clone().unwrap_or_else(|| healthcheck::url_of(listen))));
+        return Ok(check_health(
+            &url.clone().unwrap_or_else(|| healthcheck::url_of(listen, Config::is_https(&layers))),
+        ));
     }
     let config = Config::check(&layers, data_home().as_deref()).map_err(StartError::from)?;
     match &cli.command {
         Some(Command::CheckConfig) => {
             for warning in layers.warnings() {
                 complain(warning);
+            }
+            if let Some(tls) = &config.front.tls {
+                Tls::load(&tls.certificate, &tls.key).map_err(StartError::from)?;
             }
             Ok(answer("the settings are good\n"))
         }
@@ -91,6 +97,7 @@ fn serve(config: Config, warnings: &[String]) -> anyhow::Result<ExitCode> {
         if let Err(error) = say(&announce::ready(&server, lan)) {
             tracing::warn!(%error, "nobody reads what is printed");
         }
+        reload::on_hangup(server.tls())?;
         server.run_until(stop.asked()).await?;
         anyhow::Ok(())
     });

@@ -8,7 +8,8 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use mqttchat_bridge::{Bridge, BridgeOptions, FrameTypes, Guests, MqttOptions, Routes};
 use mqttchat_http::{
-    Assets, Hosts, HttpOptions, ListenOptions, Listener, Origins, QuotaLimits, SockJsOptions,
+    Assets, Hosts, HttpOptions, ListenOptions, Listener, Origins, QuotaLimits, Redirect, Security,
+    SockJsOptions, Tls,
 };
 use mqttchat_store::{Store, StoreOptions};
 use tokio::sync::oneshot;
@@ -36,6 +37,9 @@ const UPKEEP: Duration = Duration::from_secs(5);
 pub struct ChatServer {
     config: Config,
     listener: Listener,
+    tls: Option<Tls>,
+    /// Where plain HTTP is redirected.
+    redirect: Option<Listener>,
     metrics: PrometheusHandle,
     store: Store,
     broker: Broker,
@@ -61,12 +65,8 @@ impl ChatServer {
     pub(crate) async fn start(parts: Parts) -> Result<Self, StartError> {
         let Parts { config, listener, authenticator, routes, frame_types, own } = parts;
         let quota = files::within(config.quota, files::connections());
-        let options = ListenOptions { quota, ..ListenOptions::default() };
-        let listener = match listener {
-            Some(socket) => Listener::from_std(socket, options),
-            None => Listener::bind(config.listen, options),
-        };
-        let listener = listener.map_err(|source| StartError::Listen { address: config.listen, source })?;
+        let tls = config.front.tls.as_ref().map(|tls| Tls::load(&tls.certificate, &tls.key)).transpose()?;
+        let (listener, redirect) = listen(&config, listener, quota, tls.clone())?;
         let metrics = telemetry::metrics();
         let store = match &config.database {
             Some(database) => Store::open(StoreOptions::postgres(database.secret()))
@@ -107,7 +107,7 @@ impl ChatServer {
         };
         let own = own.into_iter().map(|make| make(&bridge));
         let own = own.reduce(|before, own| before.or(own).unify().boxed());
-        let server = Self { config, listener, metrics, store, broker, bridge, own, webhook };
+        let server = Self { config, listener, tls, redirect, metrics, store, broker, bridge, own, webhook };
         server.wait_for_broker().await;
         if server.config.lab_api && !server.address().ip().is_loopback() {
             tracing::warn!(
@@ -150,7 +150,19 @@ impl ChatServer {
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
             ip => ip,
         };
-        format!("http://{}", SocketAddr::new(host, address.port()))
+        format!("{}://{}", self.scheme(), SocketAddr::new(host, address.port()))
+    }
+
+    /// `http`, or with TLS `https`.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// The certificate, if the server speaks TLS itself: to be read again when its files have changed.
+    #[must_use]
+    pub fn tls(&self) -> Option<Tls> {
+        self.tls.clone()
     }
 
     /// How devices get in, if they may: the address, and the login unless it needs none.
@@ -173,8 +185,12 @@ impl ChatServer {
     /// [`Fenced`], when it ended since another process has taken this node's place.
     pub async fn run_until(self, stop: impl Future<Output = ()> + Send) -> Result<(), Fenced> {
         let quota = files::within(self.config.quota, files::connections());
+        let hosts = Hosts::new(self.config.hosts.iter().cloned().chain(own_name()));
+        let redirect = self
+            .redirect
+            .map(|listener| (listener, Redirect::new(hosts.clone(), self.listener.local_addr().port())));
         let options = HttpOptions {
-            hosts: Hosts::new(self.config.hosts.iter().cloned().chain(own_name())),
+            hosts,
             origins: Origins::new(self.config.origins.clone()),
             assets: self.config.page.clone().map_or(Assets::Embedded, Assets::Directory),
             frame_limit: self.config.limits.frame,
@@ -182,10 +198,15 @@ impl ChatServer {
             metrics: self.metrics.clone(),
             own: self.own,
             lab: self.config.lab_api,
+            security: Security {
+                embedders: self.config.front.embedders.clone(),
+                hsts: self.config.front.hsts,
+            },
         };
         let app = mqttchat_http::app(self.bridge.clone(), options);
         let upkeep = tokio::spawn(keep_metrics(self.metrics));
         let (asked, stopping) = oneshot::channel::<()>();
+        let (asked_too, stopping_too) = oneshot::channel::<()>();
         let fenced = AtomicBool::new(false);
         let serve = self.listener.serve(app, async {
             tokio::select! {
@@ -193,14 +214,20 @@ impl ChatServer {
                 () = self.bridge.fenced() => fenced.store(true, Ordering::Release),
             }
             tracing::info!("stopping");
-            drop(asked);
+            drop((asked, asked_too));
         });
+        let send_on = async {
+            if let Some((listener, redirect)) = redirect {
+                let stopped = async { drop(stopping_too.await) };
+                listener.serve(redirect, stopped).await;
+            }
+        };
         let say_goodbye = async {
             // Sent or dropped: both mean that nobody is accepted any more.
             let _ = stopping.await;
             self.bridge.stop().await;
         };
-        tokio::join!(serve, say_goodbye);
+        tokio::join!(serve, send_on, say_goodbye);
         if let Some(webhook) = self.webhook {
             webhook.stop().await;
         }
@@ -216,6 +243,28 @@ impl ChatServer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("another server has taken this one's place while it was silent; start it again")]
 pub struct Fenced;
+
+/// The page's listener, and with TLS the one that redirects to it. They count their connections together.
+fn listen(
+    config: &Config,
+    socket: Option<std::net::TcpListener>,
+    quota: QuotaLimits,
+    tls: Option<Tls>,
+) -> Result<(Listener, Option<Listener>), StartError> {
+    let plain = ListenOptions { quota, proxies: config.front.proxies.clone(), ..ListenOptions::default() };
+    let options = ListenOptions { tls, ..plain.clone() };
+    let listener = match socket {
+        Some(socket) => Listener::from_std(socket, options),
+        None => Listener::bind(config.listen, options),
+    };
+    let listener = listener.map_err(|source| StartError::Listen { address: config.listen, source })?;
+    let redirect = config.front.tls.as_ref().and_then(|tls| tls.redirect).map(|address| {
+        let redirect = Listener::bind(address, plain).map(|redirect| redirect.sharing(&listener));
+        redirect.map_err(|source| StartError::Listen { address, source })
+    });
+    let redirect = redirect.transpose()?;
+    Ok((listener, redirect))
+}
 
 async fn keep_metrics(metrics: PrometheusHandle) {
     let mut ticks = interval(UPKEEP);

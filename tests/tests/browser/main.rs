@@ -2,6 +2,7 @@
 
 mod changing;
 mod fallback;
+mod https;
 mod looks;
 mod recovery;
 mod rooms;

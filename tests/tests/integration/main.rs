@@ -3,6 +3,7 @@
 mod crash;
 mod crowd;
 mod devices;
+mod https;
 mod outage;
 mod outsiders;
 mod settings;

@@ -200,7 +200,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.writer.is_empty() {
+        if self.writer.is_idle() {
             return Ok(());
         }
         if let Poll::Ready(result) = self.writer.poll_write(cx, &mut self.socket) {

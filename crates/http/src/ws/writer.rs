@@ -28,6 +28,8 @@ pub(super) struct Writer {
     backlog: usize,
     /// Something was fed since the queue was last empty.
     fed: bool,
+    /// The socket has taken something that it may still hold, as TLS does.
+    unflushed: bool,
     progress: Instant,
     ping: bool,
     /// Answers to pings, oldest first.
@@ -59,6 +61,7 @@ impl Writer {
             offset: 0,
             backlog: 0,
             fed: false,
+            unflushed: false,
             progress: Instant::now(),
             ping: false,
             pongs: VecDeque::new(),
@@ -113,7 +116,12 @@ impl Writer {
         self.progress
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether there is nothing to be done for the socket.
+    pub(super) fn is_idle(&self) -> bool {
+        self.is_empty() && !self.unflushed
+    }
+
+    fn is_empty(&self) -> bool {
         self.queue.is_empty() && self.pongs.is_empty() && !self.ping
     }
 
@@ -142,8 +150,11 @@ impl Writer {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.taken(taken);
+            self.unflushed = true;
         }
-        Pin::new(socket).poll_flush(cx)
+        ready!(Pin::new(socket).poll_flush(cx))?;
+        self.unflushed = false;
+        Poll::Ready(Ok(()))
     }
 
     /// Puts waiting control frames where the next frame begins.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use mqttchat_bridge::{Bridge, BridgeOptions, MqttOptions};
 use mqttchat_http::{
-    Assets, Hosts, HttpOptions, ListenOptions, Listener, Origin, Origins, SockJsOptions, app,
+    Assets, Hosts, HttpOptions, ListenOptions, Listener, Origin, Origins, Security, SockJsOptions, app,
 };
 use mqttchat_protocol::{ApiSecret, DisplayName, Token, UserId};
 use mqttchat_store::{ClaimOutcome, KeyOutcome, NewApiKey, Operator, Scopes, Store, StoreOptions};
@@ -39,6 +39,7 @@ pub(crate) struct Site {
 pub(crate) struct Setup {
     pub(crate) listen: ListenOptions,
     pub(crate) page: Option<TempDir>,
+    pub(crate) security: Security,
 }
 
 impl Site {
@@ -56,6 +57,7 @@ impl Site {
         let options = HttpOptions {
             own: None,
             lab: false,
+            security: setup.security,
             hosts: Hosts::new(["chat.example".to_owned()]),
             origins: Origins::new(vec![Origin::parse("https://intranet.example").unwrap()]),
             assets: setup

@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use super::broker::{BrokerChoice, BrokerUrl, Devices};
 use super::database::DatabaseUrl;
 use super::error::ConfigError;
+use super::front::FrontConfig;
 use super::layers::{Layers, Source, Value, text};
 use super::sockjs::SockJsConfig;
 use super::webhook::{WebhookConfig, webhook};
@@ -54,6 +55,8 @@ pub struct Config {
     pub origins: Vec<Origin>,
     /// Other names of this server.
     pub hosts: Vec<String>,
+    /// What the listener speaks, and whom it believes.
+    pub front: FrontConfig,
     /// SockJS, if it is on.
     pub sockjs: Option<SockJsConfig>,
 }
@@ -93,6 +96,12 @@ impl Config {
     /// [`ConfigError`] for a port or address that can't be one.
     pub fn listen_of(layers: &Layers) -> Result<SocketAddr, ConfigError> {
         listen(layers).map(|(address, _)| address)
+    }
+
+    /// Whether a server with these settings speaks TLS; nothing else is looked at.
+    #[must_use]
+    pub fn is_https(layers: &Layers) -> bool {
+        layers.get("tls_cert").is_some()
     }
 
     /// Checks what was given. `home` is the user's data directory, for the default of `data`.
@@ -154,6 +163,7 @@ impl Config {
                         .map(|host| host.host().to_owned())
                 },
             )?,
+            front: FrontConfig::check(layers)?,
             sockjs: SockJsConfig::check(layers)?,
         })
     }

@@ -1,7 +1,7 @@
 //! The names of the settings, and of those to come.
 
 /// Every setting, as it is written in the file.
-pub(super) const KEYS: [&str; 39] = [
+pub(super) const KEYS: [&str; 46] = [
     "port",
     "bind",
     "lan",
@@ -12,6 +12,9 @@ pub(super) const KEYS: [&str; 39] = [
     "data",
     "database",
     "static",
+    "tls_cert",
+    "tls_key",
+    "tls_redirect",
     "lab_api",
     "log_format",
     "log_level",
@@ -31,6 +34,10 @@ pub(super) const KEYS: [&str; 39] = [
     "mqtt.history",
     "http.origins",
     "http.hosts",
+    "http.proxies",
+    "http.proxy_headers",
+    "http.embed",
+    "http.hsts",
     "sockjs.enabled",
     "sockjs.heartbeat",
     "sockjs.disconnect_delay",
@@ -44,7 +51,7 @@ pub(super) const KEYS: [&str; 39] = [
 ];
 
 /// Keys of docs/protocol.md §8, and of the manual, that this version has no use for. A section stands for all in it.
-const LATER: [&str; 4] = ["auth.jwt", "mqtt.clients", "tls_cert", "tls_key"];
+const LATER: [&str; 2] = ["auth.jwt", "mqtt.clients"];
 
 /// The setting of this name, in the registry's own letters.
 pub(super) fn find(key: &str) -> Option<&'static str> {
