@@ -53,7 +53,8 @@ impl Cursor {
     /// Moves behind `seq`, where the session was told to begin.
     pub(crate) fn start_after(&mut self, seq: u64) {
         if seq != self.position.seq || self.position.index.is_none() {
-            self.position = Position { presence: self.position.presence, ..Position::after(seq) };
+            let Position { presence, told, .. } = self.position;
+            self.position = Position { presence, told, ..Position::after(seq) };
         }
     }
 

@@ -1,7 +1,7 @@
 //! Handing over: what the conversations of a session have for its client.
 
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mqttchat_protocol::{Conversation, Frame, ServerFrame};
 use mqttchat_store::StoreError;
@@ -159,8 +159,8 @@ impl Session {
         }
     }
 
-    /// The difference in presence for a reader whom the shared frames don't fit: it joined between two of them, or its
-    /// ring has dropped one.
+    /// The difference in presence for a reader whom the shared frames don't fit: it joined between two of them, its ring has
+    /// dropped one, or they came too close together for it.
     fn missed_presence(&mut self, at: usize) -> Option<Frame> {
         let cursor = &mut self.cursors[at];
         if !cursor.is_joined() {
@@ -170,11 +170,17 @@ impl Session {
         if cursor.position.presence >= roster.announced() {
             return None;
         }
+        let now = Instant::now();
+        if let Some(due) = cursor.position.presence_after(now) {
+            self.presence_due = Some(self.presence_due.map_or(due, |earlier| earlier.min(due)));
+            return None;
+        }
         let change = roster.between(cursor.position.presence, roster.announced(), now_ms());
         cursor.position.presence = roster.announced();
         if change.joined.is_empty() && change.left.is_empty() {
             return None;
         }
+        cursor.position.told = Some(now);
         let dest = cursor.sequencer.conversation.dest_for(&self.handle.who.party);
         Some(ServerFrame::Presence { dest: &dest, data: &change }.to_frame())
     }

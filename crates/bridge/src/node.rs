@@ -5,13 +5,15 @@ use std::time::{Duration, Instant};
 
 use mqttchat_protocol::{PersonState, ServerFrame, UserId};
 use rumqttc::{AsyncClient, ConnectReturnCode, Event, MqttOptions, Packet};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 
-use crate::hub::{Hub, now_ms};
+use crate::hub::{Hub, far_future, now_ms};
 use crate::link::{Connection, Dial, Link, Listener};
 use crate::roster::LocalChange;
+use crate::sequencer::Sequencer;
 
-/// Changes of up to this long come in one presence frame (docs/protocol.md §4).
+/// How often somebody's coming and going is looked for: changes of up to this long come in one presence frame
+/// (docs/protocol.md "presence").
 const PRESENCE_EVERY: Duration = Duration::from_millis(250);
 
 /// How often the confirmed position is stored.
@@ -157,11 +159,21 @@ impl Hub {
         let mut ticks = interval(PRESENCE_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut cleaned = Instant::now();
+        // Conversations with something to tell that were told of a moment ago, and when their time is.
+        let mut waiting: Vec<(Instant, Arc<Sequencer>)> = Vec::new();
         loop {
-            ticks.tick().await;
+            let due = waiting.iter().map(|(due, _)| *due).min();
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = sleep_until(due.unwrap_or_else(far_future).into()), if due.is_some() => {
+                    let now = Instant::now();
+                    waiting = self.tell_rosters(waiting.into_iter().map(|(_, sequencer)| sequencer), now);
+                    continue;
+                }
+            }
             let now = Instant::now();
             self.end_typing(now);
-            self.tell_rosters(now);
+            waiting = self.tell_rosters(self.active(), now);
             self.tell_states(now);
             if now.duration_since(cleaned) >= CLEAN_EVERY {
                 cleaned = now;
@@ -170,30 +182,38 @@ impl Hub {
         }
     }
 
-    /// One frame for each conversation in which somebody came or went.
-    fn tell_rosters(&self, now: Instant) {
-        for sequencer in self.active() {
+    /// One frame for each conversation in which somebody came or went. Returns those whose time hasn't come yet.
+    fn tell_rosters(
+        &self,
+        sequencers: impl IntoIterator<Item = Arc<Sequencer>>,
+        now: Instant,
+    ) -> Vec<(Instant, Arc<Sequencer>)> {
+        let mut waiting = Vec::new();
+        for sequencer in sequencers {
             let mut roster = sequencer.roster();
             roster.expire(now);
             let local = roster.take_local_changes();
             let from = roster.announced();
-            let change = roster.unannounced(now_ms());
+            let due = roster.due_after(now);
+            let change = if due.is_none() { roster.unannounced(now_ms()) } else { None };
             if let Some((change, version)) = &change {
                 let dest = sequencer.conversation.dest_for(&mqttchat_protocol::Party::foreign(""));
                 let frame = ServerFrame::Presence { dest: &dest, data: change }.to_frame();
                 sequencer.pass_presence(frame, from, *version);
-                roster.announce(*version);
+                roster.announce(*version, now);
             }
             drop(roster);
             if self.is_cluster() && !local.is_empty() {
                 self.say_changes(Some(&sequencer.conversation), &local);
             }
-            if change.is_none() {
-                continue;
+            if change.is_some() {
+                metrics::counter!("mqttchat_presence_frames_total")
+                    .increment(sequencer.reader_count() as u64);
+                self.wake(&sequencer);
             }
-            metrics::counter!("mqttchat_presence_frames_total").increment(sequencer.reader_count() as u64);
-            self.wake(&sequencer);
+            waiting.extend(due.map(|due| (due, sequencer)));
         }
+        waiting
     }
 
     /// Who came online and went offline, for those who want to know, for the store, and for the broker.

@@ -86,6 +86,8 @@ impl Hub {
     pub(crate) fn tell_members(&self, entry: &Entry, membership: &Membership, frame: &Frame, bell: bool) {
         // Who has just signed in on another node isn't known of here yet: only in large rooms is it looked at.
         let few = membership.concerned().take(TOLD_ANYWHERE + 1).count() <= TOLD_ANYWHERE;
+        // Its list of members would go over the broker once for each of them.
+        let bell = bell || !few;
         for user in membership.concerned() {
             self.mail_room(user, &entry.conversation, entry.seq, frame);
             if self.is_cluster() && (few || self.peers.has(user)) {

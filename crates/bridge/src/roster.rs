@@ -10,11 +10,15 @@ use mqttchat_protocol::{Person, PersonState, PresenceChange, UserId};
 /// How long somebody whose connection was lost counts as still there: a page reload shows nothing.
 pub(crate) const LINGER: Duration = Duration::from_secs(2);
 
+/// Frames of one conversation are made at least this far apart, so that there are no more than four within any second. What
+/// is above a quarter of a second allows for sessions that are handed one a little late and the next in time.
+pub(crate) const APART: Duration = Duration::from_millis(300);
+
 /// With more people than this a presence frame names only the first of those who came and went.
 const NAMES_ALL_BELOW: usize = 1000;
 
 /// How many names a presence frame of a large conversation carries in each of its lists.
-const NAMES_FIRST: usize = 20;
+const NAMES_FIRST: usize = 10;
 
 /// How many of those who left are remembered for readers that missed a frame.
 const GONE_MAX: usize = 1000;
@@ -23,10 +27,13 @@ const GONE_MAX: usize = 1000;
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
     here: BTreeMap<UserId, Here>,
+    /// Those of them whose coming is told, by the version of it.
+    came: BTreeMap<u64, UserId>,
     gone: BTreeMap<UserId, Gone>,
     lingering: BTreeSet<UserId>,
     version: u64,
     announced: u64,
+    announced_at: Option<Instant>,
     /// Up to this version there is nothing to announce, though it is above `announced`.
     looked: u64,
     local: Vec<LocalChange>,
@@ -89,10 +96,14 @@ impl Roster {
 
     fn arrive(&mut self, user: &UserId, name: &Arc<str>) -> &mut Here {
         let (version, gone, announced) = (&mut self.version, &mut self.gone, self.announced);
+        let came = &mut self.came;
         self.here.entry(user.clone()).or_insert_with(|| {
             *version += 1;
             // Somebody whose leaving nobody was told of has never left.
             let unnoticed = gone.remove(user).is_some_and(|gone| gone.version > announced);
+            if !unnoticed {
+                came.insert(*version, user.clone());
+            }
             Here {
                 name: name.clone(),
                 sessions: 0,
@@ -143,6 +154,7 @@ impl Roster {
 
     fn depart(&mut self, user: &UserId) {
         let Some(here) = self.here.remove(user) else { return };
+        self.came.remove(&here.version);
         self.version += 1;
         if here.version <= self.announced {
             let gone = Gone { name: here.name, last_seen: here.left_at, version: self.version };
@@ -181,7 +193,13 @@ impl Roster {
         }
     }
 
-    /// What nobody was told of yet, and the version it leads to; `None` when there is nothing.
+    /// When what nobody was told of yet may be, if there is something and that is later than `now`.
+    pub(crate) fn due_after(&self, now: Instant) -> Option<Instant> {
+        let news = self.version != self.announced.max(self.looked);
+        self.announced_at.filter(|_| news).map(|at| at + APART).filter(|due| *due > now)
+    }
+
+    /// What nobody was told of yet, and the version it leads to; `None` when there is nothing. `now` is Unix time in ms.
     pub(crate) fn unannounced(&mut self, now: u64) -> Option<(PresenceChange, u64)> {
         if self.version == self.announced.max(self.looked) {
             return None;
@@ -193,8 +211,9 @@ impl Roster {
     }
 
     /// Says that readers can get everything up to `version` from the ring.
-    pub(crate) fn announce(&mut self, version: u64) {
+    pub(crate) fn announce(&mut self, version: u64, now: Instant) {
         self.announced = version;
+        self.announced_at = Some(now);
     }
 
     /// The version that readers have been told of.
@@ -211,7 +230,8 @@ impl Roster {
     pub(crate) fn between(&self, from: u64, to: u64, now: u64) -> PresenceChange {
         let within = |version: u64| version > from && version <= to;
         let most = if self.here.len() > NAMES_ALL_BELOW { NAMES_FIRST } else { usize::MAX };
-        let joined = self.here.iter().filter(|(_, here)| within(here.version)).take(most);
+        let came = self.came.range((Bound::Excluded(from), Bound::Included(to.max(from))));
+        let joined = came.filter_map(|(_, id)| self.here.get_key_value(id)).take(most);
         let left = self.gone.iter().filter(|(_, gone)| within(gone.version)).take(most);
         let person = |id: &UserId, name: &Arc<str>, last_seen| Person {
             id: id.clone(),
@@ -273,7 +293,7 @@ mod tests {
 
     fn announce(roster: &mut Roster) -> Option<(Vec<String>, Vec<String>)> {
         let (change, version) = roster.unannounced(0)?;
-        roster.announce(version);
+        roster.announce(version, Instant::now());
         let own = |people: &[Person]| names(people).into_iter().map(str::to_owned).collect();
         Some((own(&change.joined), own(&change.left)))
     }
@@ -341,6 +361,21 @@ mod tests {
         roster.leave_on("n2", &ann, 3);
         assert_eq!(announce(&mut roster), Some((vec![], vec!["ann".into()])));
         assert_eq!(roster.last_seen(&ann), Some(3));
+    }
+
+    #[test]
+    fn frames_are_made_apart_and_the_first_at_once() {
+        let mut roster = Roster::default();
+        let start = Instant::now();
+        roster.enter(&user("ann"), &"Ann".into());
+        assert_eq!(roster.due_after(start), None);
+        let (_, version) = roster.unannounced(0).unwrap();
+        roster.announce(version, start);
+        assert_eq!(roster.due_after(start), None, "there is nothing to tell");
+        roster.enter(&user("bob"), &"Bob".into());
+        assert_eq!(roster.due_after(start + APART / 2), Some(start + APART));
+        assert_eq!(roster.due_after(start + APART), None);
+        assert!(APART * 4 > Duration::from_secs(1), "a fifth frame comes more than a second after the first");
     }
 
     #[test]

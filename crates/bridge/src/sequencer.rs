@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use mqttchat_protocol::{Conversation, Entry, Frame, MessageId, UserId};
 use slab::Slab;
@@ -16,6 +17,10 @@ use crate::roster::Roster;
 
 /// How many entries may wait behind a hole before only the store is asked for them.
 const EARLY_MAX: usize = 1024;
+
+/// Presence frames are handed to a session at least this far apart: never five within a second, however late the one and how
+/// early the next was taken from the ring. Less than [`APART`](crate::roster::APART), so that most fit as they are.
+const PRESENCE_APART: Duration = Duration::from_millis(275);
 
 /// How many bytes of them.
 const EARLY_BYTES_MAX: usize = 1 << 20;
@@ -65,12 +70,19 @@ pub(crate) struct Position {
     pub(crate) index: Option<u64>,
     /// The version of the roster it knows.
     pub(crate) presence: u64,
+    /// When it was handed the last presence frame.
+    pub(crate) told: Option<Instant>,
 }
 
 impl Position {
     /// Behind `seq`.
     pub(crate) fn after(seq: u64) -> Self {
-        Self { seq, index: None, presence: 0 }
+        Self { seq, index: None, presence: 0, told: None }
+    }
+
+    /// When the next presence frame may be handed over, if that is later than `now`.
+    pub(crate) fn presence_after(&self, now: Instant) -> Option<Instant> {
+        self.told.map(|told| told + PRESENCE_APART).filter(|due| *due > now)
     }
 }
 
@@ -205,7 +217,7 @@ impl Sequencer {
     /// Right behind everything that there is now.
     pub(crate) fn end(&self) -> Position {
         let order = self.order();
-        Position { seq: order.head.unwrap_or(0), index: order.head.map(|_| order.ring.end()), presence: 0 }
+        Position { index: order.head.map(|_| order.ring.end()), ..Position::after(order.head.unwrap_or(0)) }
     }
 
     /// The newest `count` entries up to `up_to`, from the ring; `None` when the store must be asked.
@@ -241,9 +253,14 @@ impl Sequencer {
                 SlotKind::Entry { seq, .. } if seq <= position.seq => continue,
                 SlotKind::Entry { seq, .. } => position.seq = seq,
                 SlotKind::Presence { from, version } if from == position.presence => {
-                    position.presence = version
+                    let now = Instant::now();
+                    if position.presence_after(now).is_some() {
+                        continue;
+                    }
+                    position.presence = version;
+                    position.told = Some(now);
                 }
-                // Whoever came in between, or missed one, is told the difference.
+                // Whoever came in between, or missed one, is told the difference, and so is who had one a moment ago.
                 SlotKind::Presence { .. } => continue,
                 SlotKind::Passing { .. } => {}
             }
@@ -414,6 +431,29 @@ mod tests {
         assert_eq!(taken(&sequencer, &mut position), (vec![99, 100], Taken::All));
         offer(&sequencer, 101);
         assert_eq!(taken(&sequencer, &mut position), (vec![101], Taken::All));
+    }
+
+    #[test]
+    fn presence_is_handed_over_four_times_a_second_at_most() {
+        let sequencer = Sequencer::new(Conversation::Public, Some(0), 1 << 20);
+        let mut position = sequencer.end();
+        for version in 1..=40 {
+            sequencer.pass_presence(Frame::text(b"{}"), version - 1, version);
+        }
+        let mut handed = 0;
+        sequencer.take(&mut position, 100, |_| {
+            handed += 1;
+            ControlFlow::Continue(())
+        });
+        assert_eq!(
+            (handed, position.presence),
+            (1, 1),
+            "of those that came together only one, the rest as a difference"
+        );
+        let told = position.told.unwrap();
+        assert_eq!(position.presence_after(told), Some(told + PRESENCE_APART));
+        assert_eq!(position.presence_after(told + PRESENCE_APART), None);
+        assert!(PRESENCE_APART * 4 > Duration::from_secs(1));
     }
 
     #[test]

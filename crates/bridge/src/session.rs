@@ -57,6 +57,8 @@ pub(crate) struct Session {
     pub(crate) typing_bucket: Bucket,
     strikes: Strikes,
     pub(crate) turn: usize,
+    /// When there is presence to be told that came too soon after the last.
+    pub(crate) presence_due: Option<Instant>,
 }
 
 impl Session {
@@ -77,6 +79,7 @@ impl Session {
             attach_later: Vec::new(),
             typing_bucket: Bucket::new(TYPING_RATES, Instant::now()),
             turn: 0,
+            presence_due: None,
         }
     }
 
@@ -108,7 +111,8 @@ impl Session {
             }
             let reads = self.reads(transport.backlog());
             let has_room = transport.backlog() < BATCH_BYTES;
-            let next_alarm = patience.alarm(transport, reads);
+            let next_alarm =
+                self.presence_due.into_iter().fold(patience.alarm(transport, reads), Instant::min);
             if next_alarm < alarm || alarm <= Instant::now() {
                 alarm = next_alarm;
                 sleep.as_mut().reset(alarm.into());
@@ -122,6 +126,7 @@ impl Session {
                 },
                 () = &mut sleep => {
                     alarm = Instant::now();
+                    more |= self.presence_due.take_if(|due| *due <= alarm).is_some();
                     match patience.look(transport, reads, self.more_waits()) {
                         Verdict::Wait => {}
                         Verdict::Ping => transport.ping(),

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use mqttchat_bridge::{BridgeOptions, Memory};
 use serde_json::json;
 use support::{App, kind};
@@ -49,6 +51,33 @@ async fn everybody_sees_the_same_order() {
         let rounds: Vec<u32> = own.map(|round| round.parse().unwrap()).collect();
         assert!(rounds.is_sorted(), "a sender's messages stay in their order: {rounds:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_many_come_nobody_is_told_more_than_four_times_a_second() {
+    let app = App::start().await;
+    let mut ann = app.join("Ann").await;
+    let (begun, mut crowd) = (Instant::now(), Vec::new());
+    while begun.elapsed() < Duration::from_secs(2) {
+        let mut one = app.join(&format!("p{}", crowd.len())).await;
+        if crowd.len() % 3 == 0 {
+            one.reply("leave", "public", json!({})).await;
+        }
+        crowd.push(one);
+    }
+    let here = 1 + crowd.len() - crowd.len().div_ceil(3);
+    while ann.expect("presence").await["data"]["online"] != here {}
+    for session in crowd.iter().chain([&ann]) {
+        let told = session.told_at();
+        for five in told.windows(5) {
+            assert!(five[4] - five[0] > Duration::from_secs(1), "{:?}", five[4] - five[0]);
+        }
+    }
+    assert!(ann.told_at().len() >= 4, "somebody who comes alone is told of soon");
+    let joined = ann.seen.iter().filter(|frame| kind(frame) == "presence");
+    let joined: usize = joined.map(|frame| frame["data"]["joined"].as_array().map_or(0, Vec::len)).sum();
+    let stayed = crowd.len() - crowd.len().div_ceil(3);
+    assert!(joined >= stayed, "{joined} of {stayed} were named");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -74,6 +74,9 @@ impl Store {
     }
 }
 
+/// Members of one room: every change of it tells of all of them, and has to fit into a packet of the broker.
+pub(crate) const MEMBERS: usize = 5000;
+
 /// Who wants to change a room, and when.
 pub(crate) struct Wish<'a> {
     pub(crate) id: &'a RoomId,
@@ -114,6 +117,10 @@ impl Wish<'_> {
             }
             (Some(room), change) => changed(room, change, &user)?,
         };
+        let adds = matches!(self.change, RoomChange::Create { .. } | RoomChange::AddMember(_));
+        if adds && room.members.len() > MEMBERS {
+            return Err(AppendError::Conflict("a room has at most 5000 members; an open one needs none"));
+        }
         (room.modified, room.head) = (self.now.max(room.modified), self.seq);
         Ok(room)
     }
@@ -185,6 +192,19 @@ mod tests {
         let room = ops(false);
         assert_eq!(room.members, [user("bob"), user("cleo"), user("dan")]);
         assert_eq!((room.owner.as_str(), room.created, room.modified, room.head), ("cleo", 7, 7, 9));
+    }
+
+    #[test]
+    fn a_room_has_so_many_members() {
+        let people = |count: usize| (0..count).map(|number| user(&format!("p{number}"))).collect();
+        let create = |members| RoomChange::Create { title: "All".into(), open: false, members };
+        let full = grant("cleo", &create(people(MEMBERS - 1)), None).unwrap();
+        assert_eq!(full.members.len(), MEMBERS);
+        assert!(matches!(grant("cleo", &create(people(MEMBERS)), None), Err(AppendError::Conflict(_))));
+        let add = RoomChange::AddMember(user("eve"));
+        assert!(matches!(grant("cleo", &add, Some(full.clone())), Err(AppendError::Conflict(_))));
+        let fewer = grant("cleo", &RoomChange::RemoveMember(user("p7")), Some(full)).unwrap();
+        assert!(grant("cleo", &add, Some(fewer)).is_ok());
     }
 
     #[test]

@@ -4,8 +4,8 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use mqttchat_bridge::{Bridge, BridgeOptions, Event, MqttOptions, Peer, Transport};
@@ -71,18 +71,20 @@ impl App {
         let (to_server, from_client) = mpsc::channel(64);
         let (to_client, from_server) = mpsc::channel(100_000);
         let allowed = Arc::new(Semaphore::new(frames));
+        let told: Arc<Mutex<Vec<Instant>>> = Arc::default();
         let pipe = Pipe {
             from_client,
             to_client,
             allowed: allowed.clone(),
             queue: VecDeque::new(),
+            told: told.clone(),
             bytes: 0,
             progress: Instant::now(),
             heard: Instant::now(),
         };
         let bridge = self.bridge.clone();
         tokio::spawn(async move { bridge.serve(pipe, Peer { addr: IpAddr::V4(Ipv4Addr::LOCALHOST) }).await });
-        Client { to_server, from_server, allowed, seen: Vec::new() }
+        Client { to_server, from_server, allowed, told, seen: Vec::new() }
     }
 
     /// A client that has said hello under this name.
@@ -112,6 +114,7 @@ pub(crate) struct Client {
     to_server: mpsc::Sender<Event>,
     from_server: mpsc::Receiver<Out>,
     allowed: Arc<Semaphore>,
+    told: Arc<Mutex<Vec<Instant>>>,
     /// Everything that came, in order.
     pub(crate) seen: Vec<Value>,
 }
@@ -244,6 +247,11 @@ impl Client {
         self.allowed.add_permits(frames);
     }
 
+    /// When its session was handed presence frames.
+    pub(crate) fn told_at(&self) -> Vec<Instant> {
+        self.told.lock().unwrap().clone()
+    }
+
     /// Ends it as a lost connection does.
     pub(crate) fn vanish(self) {}
 }
@@ -253,6 +261,7 @@ struct Pipe {
     to_client: mpsc::Sender<Out>,
     allowed: Arc<Semaphore>,
     queue: VecDeque<Frame>,
+    told: Arc<Mutex<Vec<Instant>>>,
     bytes: usize,
     progress: Instant,
     heard: Instant,
@@ -261,6 +270,9 @@ struct Pipe {
 impl Transport for Pipe {
     fn feed(&mut self, frame: Frame) {
         self.bytes += frame.len();
+        if frame.as_json().starts_with(br#"{"type":"presence""#) {
+            self.told.lock().unwrap().push(Instant::now());
+        }
         self.queue.push_back(frame);
     }
 
