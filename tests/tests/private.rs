@@ -161,9 +161,17 @@ async fn who_was_away_gets_everything_first_and_in_order() -> Result<()> {
     }
     ann.expect_where("300 for the last", |frame| frame["type"] == 300 && frame["seq"] == 4).await?;
     carol.expect(300).await?;
-    // Delivered is not read: that is counted until Bob says so.
+    // Delivered is not read: that is counted until Bob says so, and then on all of his devices.
+    let mut phone = bob.another_session().await?;
     back.send(&json!({"type": "read", "dest": "private/ann", "data": {"seq": 4}})).await?;
-    ann.expect("receipt").await?;
+    for told in [&ann, &phone] {
+        let receipt = told.expect("receipt").await?;
+        assert_eq!((&receipt["from"], &receipt["dest"]), (&json!("bob"), &json!("private/ann")));
+        assert_eq!(receipt["data"]["read"], 4);
+    }
+    back.ping().await?;
+    assert_eq!(back.seen_of("receipt"), Vec::<Value>::new(), "whoever says it knows it");
+    phone.close().await?;
     back.close().await?;
     let mut again = bob.another_session().await?;
     assert_eq!(again.ready["data"]["unread"], json!({"private/carol": 1}));

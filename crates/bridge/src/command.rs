@@ -127,7 +127,7 @@ pub(crate) fn command(session: &mut Session, frame: ClientFrame) -> Result<Optio
         Command::Search { q, limit } => {
             answered(re.clone(), async move { search(&hub, &handle.who, &re, &q, limit).await })
         }
-        Command::Read { seq } => answered(re, async move { read(&hub, &handle.who, &dest, seq).await }),
+        Command::Read { seq } => answered(re, async move { read(&hub, &handle, &dest, seq).await }),
         Command::Received(id) => {
             let wanted = re.dest.as_ref().map(|dest| dest.seen_by(&handle.who.party));
             let mut found = session.find_handed(&id);

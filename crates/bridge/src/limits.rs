@@ -15,14 +15,18 @@ pub(crate) struct Bucket {
 impl Bucket {
     /// A full one.
     pub(crate) fn new(rates: Rates, now: Instant) -> Self {
-        Self { rates, tokens: f64::from(rates.burst.max(1)), filled: now }
+        Self { rates, tokens: f64::from(rates.burst), filled: now }
     }
 
     /// Whether it is the same as a new one.
     pub(crate) fn is_full(&self, now: Instant) -> bool {
         let refill = now.saturating_duration_since(self.filled).as_secs_f64()
             * f64::from(self.rates.messages_per_second);
-        self.rates.messages_per_second == 0 || self.tokens + refill >= f64::from(self.rates.burst.max(1))
+        self.is_free() || self.tokens + refill >= f64::from(self.rates.burst)
+    }
+
+    fn is_free(&self) -> bool {
+        self.rates.messages_per_second == 0 || self.rates.burst == 0
     }
 
     /// Takes a token.
@@ -31,11 +35,11 @@ impl Bucket {
     /// How long to wait for one.
     pub(crate) fn take(&mut self, now: Instant) -> Result<(), Duration> {
         let rate = f64::from(self.rates.messages_per_second);
-        if self.rates.messages_per_second == 0 {
+        if self.is_free() {
             return Ok(());
         }
         let refill = now.saturating_duration_since(self.filled).as_secs_f64() * rate;
-        self.tokens = (self.tokens + refill).min(f64::from(self.rates.burst.max(1)));
+        self.tokens = (self.tokens + refill).min(f64::from(self.rates.burst));
         self.filled = now;
         if self.tokens >= 1.0 {
             self.tokens -= 1.0;
@@ -61,7 +65,9 @@ mod tests {
         assert!(wait > Duration::from_millis(90) && wait <= Duration::from_millis(100), "{wait:?}");
         assert!(bucket.take(start + wait).is_ok());
         assert!(bucket.take(start + wait).is_err());
-        let mut free = Bucket::new(Rates { messages_per_second: 0, burst: 0 }, start);
-        assert!((0..1000).all(|_| free.take(start).is_ok()));
+        for (messages_per_second, burst) in [(0, 0), (0, 3), (10, 0)] {
+            let mut free = Bucket::new(Rates { messages_per_second, burst }, start);
+            assert!((0..1000).all(|_| free.take(start).is_ok()) && free.is_full(start));
+        }
     }
 }

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use mqttchat_protocol::{Conversation, Dest, Frame, Party, Refusal, RoomId, ServerFrame, UserId};
+use mqttchat_protocol::{
+    Conversation, Dest, Entry, EntryKind, Frame, Party, Refusal, RoomId, ServerFrame, UserId,
+};
 
 use crate::caller::Caller;
 use crate::command::{Outcome, store_away};
 use crate::hub::Hub;
+use crate::mail::Handle;
 
 /// Entries that are read at once to tell their author that they were delivered.
 const PAGE: u64 = 200;
@@ -27,26 +30,29 @@ pub(crate) async fn received(
     Ok(Outcome::default())
 }
 
-/// `read`: remembered, and told to the other one of a private conversation, or to those in the room.
-pub(crate) async fn read(hub: &Arc<Hub>, caller: &Caller, dest: &Dest, seq: u64) -> Result<Outcome, Refusal> {
-    let conversation = hub.readable(caller, dest).await?;
-    let moved = hub.store.set_read(&caller.user, &conversation, seq).await.map_err(store_away)?;
+/// `read`: remembered, and told to the other one of a private conversation, or to those in the room; and to this user's
+/// other sessions, which count what is unread.
+pub(crate) async fn read(hub: &Arc<Hub>, handle: &Handle, dest: &Dest, seq: u64) -> Result<Outcome, Refusal> {
+    let reader = &handle.who.user;
+    let conversation = hub.readable(&handle.who, dest).await?;
+    let moved = hub.store.set_read(reader, &conversation, seq).await.map_err(store_away)?;
     let Some(now) = moved else { return Ok(Outcome::default()) };
-    let frame = ServerFrame::Receipt { dest, from: &caller.user, read: now }.to_frame();
+    let frame = ServerFrame::Receipt { dest, from: reader, read: now }.to_frame();
     match dest {
-        Dest::Public => {}
-        Dest::Room(room) => hub.tell_room(room, &conversation, &caller.user, &frame),
+        Dest::Public => return Ok(Outcome::default()),
+        Dest::Room(room) => hub.tell_room(room, &conversation, reader, &frame),
         Dest::Private(partner) => {
-            if let Some(partner) = Party::user(partner).filter(|partner| *partner != caller.user) {
+            if let Some(partner) = Party::user(partner).filter(|partner| partner != reader) {
                 hub.tell(&partner, &frame);
             }
         }
     }
+    hub.tell_but(Some(handle), reader, &frame);
     Ok(Outcome::default())
 }
 
 impl Hub {
-    /// Tells the authors of the entries after `before` up to `upto` that `user` has got them.
+    /// Tells the authors of the messages after `before` up to `upto` that `user` has got them.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -62,7 +68,8 @@ impl Hub {
             let entries = self.store.entries_after(conversation, after, PAGE.min(upto - after)).await?;
             let Some(last) = entries.last() else { break };
             after = last.seq;
-            for entry in entries.iter().filter(|entry| entry.from != *user) {
+            let theirs = |entry: &&Entry| entry.from != *user && entry.kind == EntryKind::Msg;
+            for entry in entries.iter().filter(theirs) {
                 let Some(author) = entry.from.user() else { continue };
                 let dest = entry.dest();
                 let frame = ServerFrame::Delivered { id: &entry.id, dest: &dest, seq: entry.seq, by: user };
@@ -87,7 +94,13 @@ impl Hub {
 
     /// Sends a frame to every session of a user, here and on other nodes.
     pub(crate) fn tell(&self, user: &UserId, frame: &Frame) {
-        for session in self.people.sessions_of(user) {
+        self.tell_but(None, user, frame);
+    }
+
+    /// The same, but to the one that it comes from.
+    fn tell_but(&self, one: Option<&Handle>, user: &UserId, frame: &Frame) {
+        let others = |session: &Arc<Handle>| one.is_none_or(|one| one.id != session.id);
+        for session in self.people.sessions_of(user).into_iter().filter(others) {
             session.send(frame.clone());
         }
         let topic = self.topics.acks(user);

@@ -159,6 +159,12 @@ async fn private_messages_are_changed_for_both() {
     bob.send(json!({"type":200,"data":"e1"})).await;
     assert_eq!(ann.expect("300").await["data"], "m1");
     assert_eq!(bob.refused("edit", "private/ann", json!({"target":"m1","text":"x"})).await, "forbidden");
+    let seqs = |session: &support::Client| -> Vec<_> {
+        session.seen.iter().filter(|frame| kind(frame) == "300").map(|frame| frame["seq"].clone()).collect()
+    };
+    bob.settled().await;
+    ann.settled().await;
+    assert_eq!(seqs(&ann), [1], "an edit is no message");
     eve.ask_as("m2", "msg", "private/ann", json!({"text":"what are you two saying?"})).await;
     assert_eq!(eve.refused("react", "private/ann", json!({"target":"m1","emoji":"!"})).await, "bad_target");
     assert_eq!(bob.ask("react", "private/ann", json!({"target":"m1","emoji":"!"})).await["type"], 100);

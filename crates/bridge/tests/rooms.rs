@@ -303,12 +303,17 @@ async fn who_is_there_and_has_read() {
     bob.send(json!({"type":"typing","dest":OPS,"data":{"typing":true}})).await;
     assert_eq!(ann.expect("typing").await["from"], "bob");
     let sent = ann.ask("msg", OPS, json!({"text":"read this"})).await;
+    let mut phone = app.connect();
+    phone.send(json!({"type":"hello","id":"h","data":{"name":"Bob","token":bob.next_token()}})).await;
+    phone.expect("1000").await;
     bob.send(json!({"type":"read","dest":OPS,"data":{"seq":sent["seq"]}})).await;
-    let receipt = ann.expect("receipt").await;
-    assert_eq!(
-        (&receipt["from"], &receipt["dest"], &receipt["data"]["read"]),
-        (&json!("bob"), &json!(OPS), &sent["seq"])
-    );
+    for told in [&mut ann, &mut phone] {
+        let receipt = told.expect("receipt").await;
+        assert_eq!(
+            (&receipt["from"], &receipt["dest"], &receipt["data"]["read"]),
+            (&json!("bob"), &json!(OPS), &sent["seq"])
+        );
+    }
     bob.settled().await;
     assert!(!bob.seen.iter().any(|frame| kind(frame) == "receipt"));
     ann.reply("room.update", OPS, json!({"open":false})).await;

@@ -122,7 +122,7 @@ impl Config {
             limits: limits(layers)?,
             rates: Rates {
                 messages_per_second: layers.number("limits.messages_per_second", 20, 0, 1_000_000)? as u32,
-                burst: layers.number("limits.burst", 100, 1, 1_000_000)? as u32,
+                burst: layers.number("limits.burst", 100, 0, 1_000_000)? as u32,
             },
             quota: QuotaLimits {
                 total: layers.number("limits.connections", CONNECTIONS, 0, 10_000_000)? as usize,

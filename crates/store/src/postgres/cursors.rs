@@ -18,7 +18,8 @@ const UNDELIVERED: &str = "
     WHERE m.party = (SELECT party FROM users WHERE id = $1) AND c.one IS NOT NULL AND c.head > m.delivered
     ORDER BY c.key";
 
-/// Private ones by the partner's name, the rooms they belong to, and the public one; only then what each holds.
+/// Private ones by the partner's name, the rooms they belong to, and the public one; only then what each holds. Whoever
+/// writes has read what is before it: the newest of their own counts as in [`UNREAD`].
 const SUMMARIES: &str = concat!(
     "WITH me AS (SELECT party FROM users WHERE id = $1),
      mine AS (
@@ -43,7 +44,12 @@ const SUMMARIES: &str = concat!(
          WHERE c.key = 'public'
      ),
      page AS (SELECT * FROM mine WHERE dest > $2 COLLATE \"C\" ORDER BY dest LIMIT $3)
-     SELECT page.key, page.dest, page.title, page.read, page.delivered, ",
+     SELECT page.key, page.dest, page.title, greatest(page.read, (
+                SELECT max(n.seq) FROM (
+                    SELECT seq, sender FROM entries WHERE conversation = page.id AND seq > page.read
+                    ORDER BY seq DESC LIMIT 1000
+                ) AS n WHERE n.sender = (SELECT party FROM me)
+            )), page.delivered, ",
     entry_columns!(),
     " FROM page
      JOIN conversations c ON c.id = page.id

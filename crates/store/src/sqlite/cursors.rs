@@ -15,7 +15,8 @@ const UNDELIVERED: &str = "
     WHERE m.party = (SELECT party FROM users WHERE id = ?1) AND c.one IS NOT NULL AND head > m.delivered
     ORDER BY c.key";
 
-/// Private ones by the partner's name, the rooms they belong to, and the public one; only then what each holds.
+/// Private ones by the partner's name, the rooms they belong to, and the public one; only then what each holds. Whoever
+/// writes has read what is before it: the newest of their own counts as in [`UNREAD`].
 const SUMMARIES: &str = concat!(
     "WITH me AS (SELECT party FROM users WHERE id = ?1),
      mine AS (
@@ -39,7 +40,12 @@ const SUMMARIES: &str = concat!(
          WHERE c.key = 'public'
      ),
      page AS (SELECT * FROM mine WHERE dest > ?2 ORDER BY dest LIMIT ?3)
-     SELECT page.key, page.dest, page.title, page.read, page.delivered, ",
+     SELECT page.key, page.dest, page.title, max(page.read, coalesce((
+                SELECT max(n.seq) FROM (
+                    SELECT seq, sender FROM entries WHERE conversation = page.id AND seq > page.read
+                    ORDER BY seq DESC LIMIT 1000
+                ) AS n WHERE n.sender = (SELECT party FROM me)
+            ), 0)), page.delivered, ",
     entry_columns!(),
     " FROM page
      LEFT JOIN entries e ON e.conversation = page.id

@@ -149,6 +149,18 @@ pub async fn targets_that_are_none(place: &impl Place) {
     bad(edit("ann", &PUBLIC, "e", "none", "y")).await;
     bad(edit("ann", &room("ops"), "e", "r", "y")).await;
     bad(react("ann", &pair("ann", "ann"), "e", "m", "x", true)).await;
+    for nothing_said in
+        [edit("ann", &pair("ann", "bob"), "e", "m", "y"), delete("bob", &pair("ann", "bob"), "e", "m")]
+    {
+        bad(nothing_said).await;
+    }
+    let with_nobody = store.append(react("ann", &pair("ann", "nobody"), "e", "m", "x", true)).await;
+    assert!(matches!(refused(with_nobody), AppendError::NotFound));
+    assert_eq!(
+        store.conversations(&user("ann"), None, 9).await.unwrap().len(),
+        2,
+        "what was refused makes none"
+    );
     let mut narrowed = edit("ann", &PUBLIC, "e", "m", "y");
     narrowed.change = Some(Change::Edit(target("m", Some("ann"))));
     let edited = store.append(narrowed).await.unwrap();

@@ -168,8 +168,8 @@ pub async fn a_users_conversations(place: &impl Place) {
     assert_eq!(
         lines,
         [
-            ("private/ann".to_owned(), Some("Ann"), 1, 0, 1),
-            ("private/bob".to_owned(), Some("Bob"), 3, 1, 2),
+            ("private/ann".to_owned(), Some("Ann"), 1, 1, 1),
+            ("private/bob".to_owned(), Some("Bob"), 3, 2, 2),
             ("private/mqtt:lamp".to_owned(), Some("mqtt:lamp"), 1, 0, 0),
             ("public".to_owned(), None, 0, 0, 0),
         ]
@@ -180,7 +180,20 @@ pub async fn a_users_conversations(place: &impl Place) {
     assert_eq!(list[3].last, None);
     let of_bob = store.conversations(&user("bob"), None, 9).await.unwrap();
     assert_eq!(of_bob[0].dest.to_string(), "private/ann");
-    assert_eq!((of_bob[0].read, of_bob[0].delivered, of_bob.len()), (0, 3, 2));
+    assert_eq!((of_bob[0].read, of_bob[0].delivered, of_bob.len()), (3, 3, 2), "writing is reading");
+    send(&store, "ann", &with_bob, 1).await;
+    assert_eq!(
+        store.conversations(&user("bob"), None, 1).await.unwrap()[0].read,
+        3,
+        "what came after it is not read"
+    );
+    store.set_read(&user("bob"), &with_bob, 4).await.unwrap();
+    assert_eq!(store.conversations(&user("bob"), None, 1).await.unwrap()[0].read, 4);
+    say(&store, "cleo", "c").await;
+    say(&store, "bob", "b").await;
+    say(&store, "cleo", "d").await;
+    let public = store.conversations(&user("bob"), Some("private/ann"), 1).await.unwrap();
+    assert_eq!((public[0].head, public[0].read), (3, 2));
 }
 
 pub async fn pages_of_conversations(place: &impl Place) {
