@@ -42,7 +42,7 @@ const BEHIND: &str = "
     WHERE c.position > $1 AND c.head > coalesce(s.seq, 0) ORDER BY c.position LIMIT $2";
 const NEWEST: &str = "SELECT coalesce(max(position), 0) FROM conversations";
 const NEXT: &str = "
-    SELECT seq, kind, position, CASE WHEN kind <> 'msg' THEN data END FROM entries
+    SELECT seq, kind, CASE WHEN kind IN ('edit', 'delete') THEN data END FROM entries
     WHERE conversation = $1 AND seq > $2 ORDER BY seq LIMIT $3";
 const MESSAGES: &str = "
     SELECT e.position, e.sender, c.one, c.other, c.key LIKE 'rooms/%', coalesce(m.data, e.data)
@@ -56,9 +56,6 @@ const MESSAGES: &str = "
 const ADVANCE: &str = "
     INSERT INTO searched AS s (conversation, seq, turn) VALUES ($1, $3, $4)
     ON CONFLICT (conversation) DO UPDATE SET seq = excluded.seq, turn = excluded.turn WHERE s.seq = $2";
-const FORGET: &str = "
-    DELETE FROM search WHERE conversation = $1 AND position < $2
-        AND EXISTS (SELECT FROM searched WHERE conversation = $1 AND turn = $3)";
 const REMOVE: &str = "
     DELETE FROM search WHERE position = ANY($1)
         AND EXISTS (SELECT FROM searched WHERE conversation = $2 AND turn = $3)";
@@ -154,8 +151,6 @@ struct Part {
     entries: usize,
     /// The last one's `seq`.
     end: Option<i64>,
-    /// Below which position nothing is left, because the room was deleted.
-    gone_below: Option<i64>,
     /// Messages that can't be found.
     removed: Vec<i64>,
     /// Those that can, by positions, and their tokens.
@@ -167,7 +162,7 @@ impl Part {
     async fn read(pool: &Pool, conversation: i64, indexed: i64) -> Result<Self, StoreError> {
         let rows = pool.read(NEXT, &[&conversation, &indexed, &signed(AT_ONCE as u64)]).await?;
         let entries = all(&rows, |row| {
-            let data: Option<&str> = value(row, 3)?;
+            let data: Option<&str> = value(row, 2)?;
             let kind: &str = value(row, 1)?;
             let data = data.and_then(parsed);
             let member = |name: &str| data.as_ref().and_then(|data| data.get(name));
@@ -176,19 +171,17 @@ impl Part {
                 "edit" | "delete" => member("seq").and_then(Value::as_i64),
                 _ => None,
             };
-            let ends = kind == "room" && member("change").and_then(Value::as_str) == Some("delete");
-            Ok((value::<i64>(row, 0)?, about, ends.then_some(value::<i64>(row, 2)?)))
+            Ok((value::<i64>(row, 0)?, about))
         })?;
         let mut part = Self {
             conversation,
             entries: entries.len(),
-            end: entries.last().map(|(seq, ..)| *seq),
-            gone_below: entries.iter().filter_map(|(.., gone)| *gone).max(),
+            end: entries.last().map(|(seq, _)| *seq),
             removed: Vec::new(),
             positions: Vec::new(),
             tokens: Vec::new(),
         };
-        let about: BTreeSet<i64> = entries.iter().filter_map(|(_, about, _)| *about).collect();
+        let about: BTreeSet<i64> = entries.iter().filter_map(|(_, about)| *about).collect();
         if !about.is_empty() {
             let about: Vec<i64> = about.into_iter().collect();
             let rows = pool.read(MESSAGES, &[&conversation, &about]).await?;
@@ -207,10 +200,8 @@ impl Part {
 
     async fn write(&self, pool: &Pool, indexed: i64, end: i64) -> Result<(), StoreError> {
         let (conversation, turn) = (self.conversation, Uuid::new_v4().to_string());
-        let below = self.gone_below.unwrap_or(0);
         pool.write(&[
             (ADVANCE, &[&conversation, &indexed, &end, &turn]),
-            (FORGET, &[&conversation, &below, &turn]),
             (REMOVE, &[&self.removed, &conversation, &turn]),
             (PUT, &[&self.positions, &self.tokens, &conversation, &turn]),
         ])

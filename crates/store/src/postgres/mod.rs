@@ -7,6 +7,7 @@
 //! | `changes`, `room_changes` | the same for messages and rooms that are changed |
 //! | `doubt` | batches of which nobody could say in time whether they were committed |
 //! | `indexer` | a task that keeps the full-text index, on one node at a time |
+//! | `purger` | a task that removes what deleted rooms held |
 //! | `pool` | a few connections for reads, and for all other writes |
 //! | `session`, `migrations` | connecting: settings, schema, secrets, is it the same log |
 //! | `apikeys`, `log`, `rooms`, `search`, `users`, `presence`, `cursors`, `leases` | the questions and writes of each |
@@ -25,6 +26,7 @@ mod names;
 mod plan;
 mod pool;
 mod presence;
+mod purger;
 mod room_changes;
 mod rooms;
 mod rows;
@@ -49,6 +51,7 @@ use crate::{Clock, Done, Health, NewEntry, StoreError};
 
 use indexer::Indexer;
 use pool::Pool;
+use purger::Purger;
 use session::Database;
 use write::{Move, Which, Write};
 use writer::Writer;
@@ -57,7 +60,7 @@ use writer::Writer;
 pub(crate) struct Postgres {
     writer: Writer,
     pool: Arc<Pool>,
-    indexer: JoinHandle<()>,
+    tasks: [JoinHandle<()>; 2],
     health: Arc<HealthCell>,
     clock: Option<Clock>,
     log_id: Box<str>,
@@ -75,8 +78,9 @@ impl Postgres {
         let health = Arc::new(HealthCell::new());
         let writer = Writer::start(database.clone(), health.clone(), clock.clone())?;
         let pool = Arc::new(Pool::new(database, health.clone(), runtime));
-        let indexer = tokio::spawn(Indexer::new(pool.clone()).run());
-        Ok(Self { writer, pool, indexer, health, clock, log_id, secrets })
+        let tasks =
+            [tokio::spawn(Indexer::new(pool.clone()).run()), tokio::spawn(Purger::new(pool.clone()).run())];
+        Ok(Self { writer, pool, tasks, health, clock, log_id, secrets })
     }
 
     pub(crate) fn log_id(&self) -> &str {
@@ -100,7 +104,7 @@ impl Postgres {
     }
 
     pub(crate) async fn close(&self) {
-        self.indexer.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
         self.pool.close().await;
         self.writer.close().await;
     }
@@ -165,6 +169,6 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        self.indexer.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }

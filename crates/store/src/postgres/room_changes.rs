@@ -24,18 +24,11 @@ const ACCESS: &str = "
 
 const LEAVE_ALL: &str = "DELETE FROM members WHERE conversation = ANY($1)";
 const DELETE: &str = "DELETE FROM rooms WHERE conversation = ANY($1)";
-const FORGET_MARKS: &str = "
-    DELETE FROM marks m USING entries e, unnest($1::bigint[], $2::bigint[]) AS n(room, seq)
-    WHERE e.conversation = n.room AND e.seq < n.seq AND m.position = e.position";
-const FORGET_EDITS: &str = "
-    DELETE FROM edits d USING entries e, unnest($1::bigint[], $2::bigint[]) AS n(room, seq)
-    WHERE e.conversation = n.room AND e.seq < n.seq AND d.target = e.position";
-const FORGET_REACTIONS: &str = "
-    DELETE FROM reactions r USING entries e, unnest($1::bigint[], $2::bigint[]) AS n(room, seq)
-    WHERE e.conversation = n.room AND e.seq < n.seq AND r.target = e.position";
-const FORGET: &str = "
-    DELETE FROM entries e USING unnest($1::bigint[], $2::bigint[]) AS n(room, seq)
-    WHERE e.conversation = n.room AND e.seq < n.seq";
+/// What the room held is removed later, by the purger.
+const PURGE: &str = "
+    INSERT INTO purges (conversation, below)
+    SELECT room, below FROM unnest($1::bigint[], $2::bigint[]) AS n(room, below) ORDER BY room
+    ON CONFLICT (conversation) DO UPDATE SET below = excluded.below";
 const FLOOR: &str = "
     UPDATE conversations c SET floor = n.floor FROM unnest($1::bigint[], $2::bigint[]) AS n(room, floor)
     WHERE c.id = n.room";
@@ -55,20 +48,8 @@ const COME: &str = "
     INSERT INTO members (conversation, party)
     SELECT n.room, u.party FROM unnest($1::bigint[], $2::text[]) AS n(room, id) JOIN users u ON u.id = n.id";
 
-pub(super) const STATEMENTS: &[&str] = &[
-    ROOMS_BY_NUMBER,
-    ACCESS,
-    LEAVE_ALL,
-    DELETE,
-    FORGET_MARKS,
-    FORGET_EDITS,
-    FORGET_REACTIONS,
-    FORGET,
-    FLOOR,
-    PUT,
-    LEAVE,
-    COME,
-];
+pub(super) const STATEMENTS: &[&str] =
+    &[ROOMS_BY_NUMBER, ACCESS, LEAVE_ALL, DELETE, PURGE, FLOOR, PUT, LEAVE, COME];
 
 /// A room that is to be changed.
 #[derive(Default)]
@@ -146,7 +127,7 @@ impl Rooms {
         state.changed = true;
         state.now = match change {
             RoomChange::Delete => {
-                // What was said is gone. That the room is can be read until it is made again.
+                // What was said is shown no more. That the room is gone can be read until it is made again.
                 (state.gone_below, state.floor) = (Some(seq), Some(seq - 1));
                 None
             }
@@ -183,13 +164,10 @@ impl Rooms {
         let (raise, put): (Params<'_>, Params<'_>) = (&[&floors.0, &floors.1], &rooms.params());
         let (leave, enter): (Params<'_>, Params<'_>) = (&[&left.0, &left.1], &[&come.0, &come.1]);
         let any = !gone.0.is_empty();
-        let all: [(bool, &'static str, Params<'_>); 10] = [
+        let all: [(bool, &'static str, Params<'_>); 7] = [
             (any, LEAVE_ALL, deleted),
             (any, DELETE, deleted),
-            (any, FORGET_MARKS, below),
-            (any, FORGET_EDITS, below),
-            (any, FORGET_REACTIONS, below),
-            (any, FORGET, below),
+            (any, PURGE, below),
             (!floors.0.is_empty(), FLOOR, raise),
             (!rooms.numbers.is_empty(), PUT, put),
             (!left.0.is_empty(), LEAVE, leave),
