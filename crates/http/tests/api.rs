@@ -194,14 +194,14 @@ async fn pages_lead_to_the_pages_beside_them() {
 async fn what_has_not_changed_is_not_sent_again() {
     let site = Site::start().await;
     let ann = Caller::new(&site, "Ann").await;
-    for path in ["messages?dest=public", "conversations", "openapi.json"] {
+    for path in ["messages?dest=public", "conversations", "openapi.json", "asyncapi.yaml"] {
         let first = ann.get(path).await;
         let tag = first.header("etag").unwrap().to_owned();
         let again = ann.call("GET", path, &[("if-none-match", &tag)], "").await;
         assert_eq!((again.status, again.body.len(), again.header("etag")), (304, 0, Some(&*tag)), "{path}");
         ann.say(&format!("after {path}"), "hi").await;
         let changed = ann.call("GET", path, &[("if-none-match", &tag)], "").await;
-        assert_eq!(changed.status, if path == "openapi.json" { 304 } else { 200 }, "{path}");
+        assert_eq!(changed.status, if path.contains("api.") { 304 } else { 200 }, "{path}");
     }
 }
 
@@ -231,6 +231,12 @@ async fn every_call_is_described_and_answers_as_described() {
     assert_eq!((document.status, document.header("content-type")), (200, Some("application/json")));
     let document: Value = document.json();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    let frames = site.request("GET", "/api/v1/asyncapi.yaml", &[]).await;
+    assert_eq!((frames.status, frames.header("content-type")), (200, Some("application/yaml")));
+    assert!(
+        frames.body.starts_with(b"# What goes over WebSocket")
+            && site.request("GET", "/api/v1/asyncapi.yaml?x=1", &[]).await.status == 400
+    );
     for (path, item) in document["paths"].as_object().unwrap() {
         let address = path.strip_prefix("/api/v1/").unwrap();
         let address = address.replace("{user}", "ann").replace("{room}", "none");

@@ -2,6 +2,7 @@
 //!
 //! Every test starts a server of its own: nothing that one does can hide or cause a failure of another.
 
+mod asyncapi;
 mod closing;
 mod documents;
 mod errors;

@@ -4,6 +4,7 @@
 //! What goes wrong on the way is a [`Problem`]; nothing here has rules of its own about messages, rooms or rights: those
 //! are the bridge's.
 
+mod asyncapi;
 mod bearer;
 mod body;
 mod conversations;
@@ -99,6 +100,9 @@ async fn answer_call(api: &Api, call: &Call, body: Body) -> Result<Reply, Proble
     if matches!(resource, Resource::OpenApi) {
         return openapi::document(call);
     }
+    if matches!(resource, Resource::AsyncApi) {
+        return asyncapi::document(call);
+    }
     let program = bearer::program(api, &call.headers).await?;
     resource.answer(api, &program, call, body).await
 }
@@ -123,6 +127,7 @@ impl Resource {
             (Self::Events, _) => events::follow(api, program, call).await,
             (Self::Say(dest), _) => say::say(api, program, call, body, &dest).await,
             (Self::OpenApi, _) => openapi::document(call),
+            (Self::AsyncApi, _) => asyncapi::document(call),
         }
     }
 }

@@ -8,7 +8,7 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::query::Query;
-use super::{Call, conversations, etag, events, members, messages, rooms, say, schema, users};
+use super::{Call, asyncapi, conversations, etag, events, members, messages, rooms, say, schema, users};
 use crate::problem::{Problem, Reply};
 
 static DOCUMENT: LazyLock<Vec<u8>> =
@@ -21,7 +21,7 @@ static DOCUMENT: LazyLock<Vec<u8>> =
     paths(
         messages::send, messages::list, say::say_in_public, say::say_in_room, say::say_in_private,
         conversations::list, events::follow, rooms::list, rooms::create, rooms::one, rooms::update,
-        rooms::delete, members::add, members::remove, users::list, users::one, description,
+        rooms::delete, members::add, members::remove, users::list, users::one, description, asyncapi::description,
     ),
     components(schemas(schema::Problem)),
     tags(
@@ -30,7 +30,7 @@ static DOCUMENT: LazyLock<Vec<u8>> =
         (name = "events", description = "What is said from now on"),
         (name = "rooms", description = "Rooms, and who belongs to them"),
         (name = "users", description = "Who there is"),
-        (name = "description", description = "This document")),
+        (name = "description", description = "This document, and that of the frames")),
     security(("bearer" = [])),
     modifiers(&Bearer, &Problems),
 )]

@@ -26,6 +26,8 @@ pub(super) enum Resource {
     Events,
     /// `openapi.json`
     OpenApi,
+    /// `asyncapi.yaml`
+    AsyncApi,
 }
 
 impl Resource {
@@ -52,6 +54,7 @@ impl Resource {
             ["private", _] => Self::Say(Dest::parse(&segments.join("/")).ok()?),
             ["events"] => Self::Events,
             ["openapi.json"] => Self::OpenApi,
+            ["asyncapi.yaml"] => Self::AsyncApi,
             _ => return None,
         })
     }
@@ -60,9 +63,12 @@ impl Resource {
     pub(super) fn methods(&self) -> &'static str {
         match self {
             Self::Messages | Self::Rooms => "GET, HEAD, POST, OPTIONS",
-            Self::Conversations | Self::Users | Self::User(_) | Self::Events | Self::OpenApi => {
-                "GET, HEAD, OPTIONS"
-            }
+            Self::Conversations
+            | Self::Users
+            | Self::User(_)
+            | Self::Events
+            | Self::OpenApi
+            | Self::AsyncApi => "GET, HEAD, OPTIONS",
             Self::Room(_) => "GET, HEAD, POST, PATCH, DELETE, OPTIONS",
             Self::Member(..) => "PUT, DELETE, OPTIONS",
             Self::Say(_) => "POST, OPTIONS",
