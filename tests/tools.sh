@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that what the tests run against is there: Mosquitto, PostgreSQL, Chromium, Node. Installs it on Debian
+# Makes sure that what the tests run against is there: Mosquitto, RabbitMQ, PostgreSQL, Chromium, Node. Installs it on Debian
 # as root.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -15,6 +15,7 @@ declare -A package_of=(
     [chromedriver]=chromium-driver
     [initdb]=postgresql
     [faketime]=faketime
+    [/usr/lib/rabbitmq/bin/rabbitmq-server]=rabbitmq-server
     [node]=nodejs
     [npm]=npm
     [curl]=curl

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
@@ -9,6 +10,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
+use crate::certificates::{Certificate, text};
 use crate::eventually;
 use crate::port::Port;
 use crate::process::Process;
@@ -21,9 +23,100 @@ const PASSWORD: &str = "a-password-of-the-tests";
 #[derive(Debug)]
 pub struct Mosquitto {
     port: Port,
+    /// The port for TLS, where it has one.
+    secure: Option<Port>,
     home: TempDir,
-    anonymous: bool,
+    login: Option<(String, String)>,
     process: Process,
+}
+
+/// How to start a broker. See [`Mosquitto::builder`].
+#[derive(Debug)]
+pub struct Options {
+    users: Vec<(String, String)>,
+    acl: Option<PathBuf>,
+    secure: Option<String>,
+}
+
+impl Options {
+    /// Has this login for the server.
+    #[must_use]
+    pub fn login(mut self, name: &str, password: &str) -> Self {
+        self.users = vec![(name.to_owned(), password.to_owned())];
+        self
+    }
+
+    /// Lets another user in, too.
+    #[must_use]
+    pub fn user(mut self, name: &str, password: &str) -> Self {
+        self.users.push((name.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// Who may do what is what this file says.
+    #[must_use]
+    pub fn acl(mut self, file: impl Into<PathBuf>) -> Self {
+        self.acl = Some(file.into());
+        self
+    }
+
+    /// Listens on another port with TLS; [`Mosquitto::url`] is that one's then, by the name `localhost`.
+    #[must_use]
+    pub fn tls(mut self, server: &Certificate) -> Self {
+        let (certificate, key) = (text(&server.certificate), text(&server.key));
+        self.secure = Some(format!("certfile {certificate}\nkeyfile {key}\n"));
+        self
+    }
+
+    /// Wants to see certificates of this authority on the port with TLS, and takes their common names for users.
+    #[must_use]
+    pub fn client_certificates(mut self, authority: &Path) -> Self {
+        let lines = self.secure.get_or_insert_default();
+        lines.push_str(&format!(
+            "cafile {}\nrequire_certificate true\nuse_identity_as_username true\n",
+            text(authority)
+        ));
+        self
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When Mosquitto is not installed, or does not come up.
+    pub async fn start(self) -> Result<Mosquitto> {
+        let (port, home) = (Port::reserve()?, TempDir::with_prefix("mqttchat-mosquitto-")?);
+        let secure = self.secure.as_ref().map(|_| Port::reserve()).transpose()?;
+        let path = |name: &str| home.path().join(name).display().to_string();
+        let mut config = String::new();
+        writeln!(config, "listener {} 127.0.0.1", port.number())?;
+        if let (Some(port), Some(lines)) = (&secure, &self.secure) {
+            writeln!(config, "listener {} 127.0.0.1\n{lines}", port.number())?;
+        }
+        writeln!(config, "persistence true\npersistence_location {}/", home.path().display())?;
+        writeln!(config, "log_dest stderr\nlog_type all\nconnection_messages true")?;
+        // Started as root, it would become a user who cannot read our folder.
+        writeln!(config, "user root")?;
+        // The tests send as fast as they can; what a limit drops would look like the server's loss.
+        writeln!(config, "max_queued_messages 0\nmax_inflight_messages 0")?;
+        if let Some(acl) = &self.acl {
+            writeln!(config, "acl_file {}", text(acl))?;
+        }
+        if self.users.is_empty() {
+            writeln!(config, "allow_anonymous true")?;
+        } else {
+            writeln!(config, "allow_anonymous false\npassword_file {}", path("passwords"))?;
+        }
+        for (number, (user, password)) in self.users.iter().enumerate() {
+            let mut command = Command::new("mosquitto_passwd");
+            command.arg("-b").args((number == 0).then_some("-c"));
+            command.args([&path("passwords"), user, password]);
+            let made = command.status().await.context("mosquitto_passwd is not installed")?;
+            anyhow::ensure!(made.success(), "mosquitto_passwd failed");
+        }
+        tokio::fs::write(path("mosquitto.conf"), config).await?;
+        let process = launch(&port, &home).await?;
+        Ok(Mosquitto { port, secure, home, login: self.users.into_iter().next(), process })
+    }
 }
 
 impl Mosquitto {
@@ -32,7 +125,7 @@ impl Mosquitto {
     /// # Errors
     /// When Mosquitto is not installed, or does not come up.
     pub async fn start() -> Result<Self> {
-        Self::start_with(false).await
+        Self::builder().start().await
     }
 
     /// Starts a broker that lets everybody in.
@@ -40,32 +133,13 @@ impl Mosquitto {
     /// # Errors
     /// As [`Mosquitto::start`].
     pub async fn start_anonymous() -> Result<Self> {
-        Self::start_with(true).await
+        Options { users: Vec::new(), acl: None, secure: None }.start().await
     }
 
-    async fn start_with(anonymous: bool) -> Result<Self> {
-        let (port, home) = (Port::reserve()?, TempDir::with_prefix("mqttchat-mosquitto-")?);
-        let path = |name: &str| home.path().join(name).display().to_string();
-        let mut config = String::new();
-        writeln!(config, "listener {} 127.0.0.1", port.number())?;
-        writeln!(config, "persistence true\npersistence_location {}/", home.path().display())?;
-        writeln!(config, "log_dest stderr\nlog_type all\nconnection_messages true")?;
-        // Started as root, it would become a user who cannot read our folder.
-        writeln!(config, "user root")?;
-        // The tests send as fast as they can; what a limit drops would look like the server's loss.
-        writeln!(config, "max_queued_messages 0\nmax_inflight_messages 0")?;
-        if anonymous {
-            writeln!(config, "allow_anonymous true")?;
-        } else {
-            writeln!(config, "allow_anonymous false\npassword_file {}", path("passwords"))?;
-            let mut command = Command::new("mosquitto_passwd");
-            command.args(["-b", "-c", &path("passwords"), USER, PASSWORD]);
-            let made = command.status().await.context("mosquitto_passwd is not installed")?;
-            anyhow::ensure!(made.success(), "mosquitto_passwd failed");
-        }
-        tokio::fs::write(path("mosquitto.conf"), config).await?;
-        let process = launch(&port, &home).await?;
-        Ok(Self { port, home, anonymous, process })
+    /// A broker with a login, to be described before it is started.
+    #[must_use]
+    pub fn builder() -> Options {
+        Options { users: vec![(USER.to_owned(), PASSWORD.to_owned())], acl: None, secure: None }
     }
 
     /// Where it listens.
@@ -77,10 +151,21 @@ impl Mosquitto {
     /// Its URL with the login, as `--broker` takes it.
     #[must_use]
     pub fn url(&self) -> String {
-        if self.anonymous {
-            format!("mqtt://{}", self.address())
-        } else {
-            format!("mqtt://{USER}:{PASSWORD}@{}", self.address())
+        let login =
+            self.login.as_ref().map(|(user, password)| format!("{user}:{password}@")).unwrap_or_default();
+        match &self.secure {
+            Some(port) => format!("mqtts://{login}localhost:{}", port.number()),
+            None => format!("mqtt://{login}{}", self.address()),
+        }
+    }
+
+    /// Its URL without a login.
+    #[must_use]
+    pub fn url_without_login(&self) -> String {
+        let url = self.url();
+        match url.split_once("://").zip(url.rsplit_once('@')) {
+            Some(((scheme, _), (_, place))) => format!("{scheme}://{place}"),
+            None => url,
         }
     }
 
@@ -92,8 +177,8 @@ impl Mosquitto {
 
     /// Its user and password, where it has some.
     #[must_use]
-    pub fn login(&self) -> Option<(&'static str, &'static str)> {
-        (!self.anonymous).then_some((USER, PASSWORD))
+    pub fn login(&self) -> Option<(&str, &str)> {
+        self.login.as_ref().map(|(user, password)| (user.as_str(), password.as_str()))
     }
 
     /// Waits until this filter was subscribed to so many times, as the broker's log says.

@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | [`app`] | the real `mqttchat` binary, started on a free port with a fresh data directory |
 //! | [`broker`] | a real Mosquitto with a login of its own |
+//! | [`certificates`] | an authority of a test's own, and what it signs |
+//! | [`rabbitmq`] | a real RabbitMQ with its MQTT plugin |
 //! | [`mqtt`] | `mosquitto_sub` and `mosquitto_pub`, as an outsider on the broker would use them |
 //! | [`socket`] | a bare WebSocket that remembers every frame it heard |
 //! | [`user`] | a person: a socket that said `hello` and was let in |
@@ -12,6 +14,7 @@
 //! | [`chat_page`] | the chat page as a person uses it |
 //! | [`chaos`] | people who talk while everything breaks, and the proof that nothing was lost |
 //! | [`signature`] | the signed payloads on the broker, checked from their description alone |
+//! | [`port`] | ports that can be given up and taken again |
 //! | [`eventually`] | the only way to wait |
 //!
 //! Nothing here sleeps to let something happen: a helper waits for the event itself, for at most
@@ -22,6 +25,7 @@ use std::time::Duration;
 pub mod app;
 pub mod broker;
 pub mod browser;
+pub mod certificates;
 pub mod chaos;
 pub mod chat_page;
 pub mod driver;
@@ -31,6 +35,7 @@ pub mod https;
 pub mod mqtt;
 pub mod port;
 mod process;
+pub mod rabbitmq;
 pub mod signature;
 pub mod socket;
 pub mod sockjs;

@@ -55,7 +55,17 @@ impl Process {
 
     /// Waits for the first line that `pick` makes something of; fails at once when the process ends.
     pub(crate) async fn line<T>(&mut self, what: &str, pick: impl Fn(&str) -> Option<T>) -> Result<T> {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        self.line_within(PATIENCE, what, pick).await
+    }
+
+    /// As [`Process::line`], for so long.
+    pub(crate) async fn line_within<T>(
+        &mut self,
+        patience: Duration,
+        what: &str,
+        pick: impl Fn(&str) -> Option<T>,
+    ) -> Result<T> {
+        let deadline = tokio::time::Instant::now() + patience;
         let mut ended = None;
         loop {
             let more = self.output.more.notified();

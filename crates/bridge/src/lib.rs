@@ -68,7 +68,9 @@ mod sequencer;
 mod session;
 mod slots;
 mod states;
+mod strangers;
 mod transport;
+mod trouble;
 mod typing;
 mod whois;
 

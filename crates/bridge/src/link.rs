@@ -12,12 +12,14 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use rumqttc::{
     AsyncClient, Event, EventLoop, LastWill, MqttOptions, Outgoing, Packet, QoS, SubscribeFilter,
-    SubscribeReasonCode,
+    SubscribeReasonCode, TlsConfiguration, Transport,
 };
+use rustls::ClientConfig;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::confirm::{Attempt, Confirm};
+use crate::trouble::in_words;
 
 /// How long a lost broker is left alone at most before it is tried again.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
@@ -35,6 +37,7 @@ const SUBSCRIBED_WITHIN: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub(crate) struct Dial {
     pub(crate) target: (String, u16),
+    pub(crate) tls: Option<Arc<ClientConfig>>,
     pub(crate) login: Option<(String, String)>,
     pub(crate) client_id: String,
     pub(crate) will: Option<(String, Bytes)>,
@@ -242,7 +245,7 @@ impl Link {
     ) -> String {
         let (client, mut events) = open(dial);
         let connected = tokio::select! {
-            connected = connect(gate, &mut events) => connected,
+            connected = connect(gate, dial, &mut events) => connected,
             _ = closing.wait_for(|closing| *closing) => return String::new(),
         };
         let session_present = match connected {
@@ -308,7 +311,7 @@ impl Link {
                 Ok(Event::Outgoing(Outgoing::Publish(packet))) if packet != 0 => self.sent(packet),
                 Ok(Event::Outgoing(Outgoing::Disconnect)) => return String::new(),
                 Ok(_) => {}
-                Err(error) => return error.to_string(),
+                Err(error) => return in_words(&error, dial.tls.as_deref()),
             }
         }
     }
@@ -353,7 +356,7 @@ impl Link {
 }
 
 /// Waits for the CONNACK; whether the broker had a session, or why there is no connection.
-async fn connect(gate: Option<&Semaphore>, events: &mut EventLoop) -> Result<bool, String> {
+async fn connect(gate: Option<&Semaphore>, dial: &Dial, events: &mut EventLoop) -> Result<bool, String> {
     let _turn = match gate {
         Some(gate) => gate.acquire().await.ok(),
         None => None,
@@ -361,7 +364,7 @@ async fn connect(gate: Option<&Semaphore>, events: &mut EventLoop) -> Result<boo
     match events.poll().await {
         Ok(Event::Incoming(Packet::ConnAck(ack))) => Ok(ack.session_present),
         Ok(other) => Err(format!("the broker answered with {other:?}")),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(in_words(&error, dial.tls.as_deref())),
     }
 }
 
@@ -380,6 +383,9 @@ fn open(dial: &Dial) -> (AsyncClient, EventLoop) {
         .set_manual_acks(dial.persistent)
         .set_inflight(dial.inflight)
         .set_max_packet_size(PACKET_MAX, PACKET_MAX);
+    if let Some(tls) = &dial.tls {
+        options.set_transport(Transport::Tls(TlsConfiguration::Rustls(tls.clone())));
+    }
     if let Some((user, password)) = &dial.login {
         options.set_credentials(user.clone(), password.clone());
     }

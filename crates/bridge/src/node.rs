@@ -4,8 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use mqttchat_protocol::{PersonState, ServerFrame, UserId};
-use rumqttc::{AsyncClient, ConnectReturnCode, Event, MqttOptions, Packet};
-use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use crate::hub::{Hub, far_future, now_ms};
 use crate::link::{Connection, Dial, Link, Listener};
@@ -28,9 +27,6 @@ const CLEAN_EVERY: Duration = Duration::from_secs(10);
 
 /// Publishes of the node's client that may wait for their PUBACK.
 const INFLIGHT: u16 = 1000;
-
-/// How long a probe for anonymous access may take.
-const PROBE_WITHIN: Duration = Duration::from_secs(5);
 
 struct HubListener(Weak<Hub>);
 
@@ -80,6 +76,7 @@ impl Hub {
     pub(crate) fn own_dial(&self, role: &str, filters: Vec<String>) -> Dial {
         Dial {
             target: self.target(),
+            tls: self.options.mqtt.tls.clone(),
             login: self.login(),
             client_id: self.client_id(role),
             will: None,
@@ -248,34 +245,5 @@ impl Hub {
                 self.wake(&sequencer);
             }
         }
-    }
-
-    /// Finds out whether strangers can read the broker, and so whether private content may go over it.
-    pub(crate) async fn probe_strangers(self: Arc<Self>) {
-        let mut connected = self.broker.subscribe();
-        if connected.wait_for(Result::is_ok).await.is_err() {
-            return;
-        }
-        let strangers =
-            self.login().is_none() || accepts_anybody(&self.target(), self.client_id("probe")).await;
-        self.set_bells_only(strangers);
-        if strangers {
-            tracing::info!(
-                "the broker lets anybody in: private messages stay off it, only signed bells go over it"
-            );
-        } else {
-            tracing::info!("the broker asks for a login: private messages go over it too");
-        }
-    }
-}
-
-/// Whether a broker accepts a connection without a login. What can't be found out counts as yes.
-async fn accepts_anybody(target: &(String, u16), client_id: String) -> bool {
-    let options = MqttOptions::new(client_id, target.0.clone(), target.1);
-    let (_client, mut events) = AsyncClient::new(options, 1);
-    match timeout(PROBE_WITHIN, events.poll()).await {
-        Ok(Ok(Event::Incoming(Packet::ConnAck(ack)))) => ack.code == ConnectReturnCode::Success,
-        Ok(Err(rumqttc::ConnectionError::ConnectionRefused(_))) => false,
-        Ok(Ok(_) | Err(_)) | Err(_) => true,
     }
 }

@@ -1,6 +1,9 @@
 //! What a bridge is started with.
 
+use std::sync::Arc;
+
 use mqttchat_protocol::Limits;
+use rustls::ClientConfig;
 
 use crate::own_frame::FrameTypes;
 use crate::routes::Routes;
@@ -42,6 +45,8 @@ impl Default for Rates {
 pub struct MqttOptions {
     /// Host and port of the broker's listeners; clients are spread over them.
     pub targets: Vec<(String, u16)>,
+    /// TLS to the broker, which all clients share; `None`: none.
+    pub tls: Option<Arc<ClientConfig>>,
     /// The login of the bridge's clients.
     pub user: Option<String>,
     /// Its password.
@@ -66,6 +71,7 @@ impl Default for MqttOptions {
     fn default() -> Self {
         Self {
             targets: vec![("127.0.0.1".to_owned(), 1883)],
+            tls: None,
             user: None,
             password: None,
             prefix: String::new(),

@@ -1,8 +1,10 @@
 //! The broker, whichever was chosen.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use mqttchat_bridge::MqttOptions;
+use rustls::ClientConfig;
 
 use crate::config::{BrokerChoice, BrokerUrl, Config};
 use crate::error::StartError;
@@ -12,14 +14,18 @@ use crate::error::StartError;
 pub(crate) enum Broker {
     #[cfg(feature = "embedded-broker")]
     Embedded(Box<embedded::Embedded>),
-    External(BrokerUrl),
+    External(BrokerUrl, Option<Arc<ClientConfig>>),
 }
 
 impl Broker {
-    /// Starts the embedded broker, if it is that one.
+    /// Starts the embedded broker, if it is that one; of another, reads the files of its TLS.
     pub(crate) async fn start(config: &Config) -> Result<Self, StartError> {
         match &config.broker {
-            BrokerChoice::External(url) => Ok(Self::External(url.clone())),
+            BrokerChoice::External(url) => {
+                let tls = url.tls.as_ref().map(|tls| tls.load().map(Arc::new)).transpose();
+                let tls = tls.map_err(|source| StartError::BrokerTls { broker: url.to_string(), source })?;
+                Ok(Self::External(url.clone(), tls))
+            }
             #[cfg(feature = "embedded-broker")]
             BrokerChoice::Embedded { config: file, devices } => {
                 let embedded =
@@ -36,7 +42,7 @@ impl Broker {
         match self {
             #[cfg(feature = "embedded-broker")]
             Self::Embedded(_) => "embedded".to_owned(),
-            Self::External(url) => url.to_string(),
+            Self::External(url, _) => url.to_string(),
         }
     }
 
@@ -45,8 +51,9 @@ impl Broker {
         match self {
             #[cfg(feature = "embedded-broker")]
             Self::Embedded(embedded) => embedded.mqtt(),
-            Self::External(url) => MqttOptions {
+            Self::External(url, tls) => MqttOptions {
                 targets: vec![(url.host.clone(), url.port)],
+                tls: tls.clone(),
                 user: url.user.clone(),
                 password: url.password.clone(),
                 ..MqttOptions::default()
@@ -59,7 +66,7 @@ impl Broker {
         match self {
             #[cfg(feature = "embedded-broker")]
             Self::Embedded(embedded) => embedded.devices(),
-            Self::External(_) => None,
+            Self::External(..) => None,
         }
     }
 
@@ -68,7 +75,7 @@ impl Broker {
         match self {
             #[cfg(feature = "embedded-broker")]
             Self::Embedded(embedded) => embedded.stop().await,
-            Self::External(_) => {}
+            Self::External(..) => {}
         }
     }
 }

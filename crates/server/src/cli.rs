@@ -91,7 +91,7 @@ pub struct Flags {
     /// Let the local network in: listen on all interfaces, print the address and a QR code
     #[arg(long, global = true)]
     lan: bool,
-    /// MQTT broker, as mqtt://user:password@host:1883 [default: an embedded one]
+    /// MQTT broker, as mqtt://user:password@host:1883, or mqtts://… for TLS [default: an embedded one]
     #[arg(long, global = true, value_name = "URL")]
     broker: Option<String>,
     /// Open the embedded broker to devices at this address, such as 0.0.0.0:1883

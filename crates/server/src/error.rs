@@ -61,6 +61,14 @@ pub enum StartError {
     #[cfg(feature = "embedded-broker")]
     #[error(transparent)]
     Broker(#[from] BrokerError),
+    /// TLS to the broker can't be made.
+    #[error("can't use TLS to the broker {broker}: {source}")]
+    BrokerTls {
+        /// Where it is, without the login.
+        broker: String,
+        /// What is wrong.
+        source: mqttchat_tls::TlsError,
+    },
     /// There is no broker to be started.
     #[error("this build has no embedded broker: name one with --broker mqtt://host:port")]
     NoBroker,

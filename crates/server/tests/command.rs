@@ -192,7 +192,7 @@ fn refusals_are_one_sentence_with_status_2() {
         (&["--port", &port][..], &[device.as_str(), "in use"][..]),
         (&["--bind", "192.0.2.1"], &["192.0.2.1", "doesn't have"]),
         (&[&free[..], &["--data", "/proc/sys"]].concat(), &["/proc/sys"]),
-        (&[&free[..], &["--broker", "mqtts://x"]].concat(), &["--broker", "TLS"]),
+        (&[&free[..], &["--broker", "mqtts://"]].concat(), &["--broker", "TLS"]),
         (&[&free[..], &["--static", "/nowhere"]].concat(), &["--static", "/nowhere"]),
         (&["--config", "/nowhere.toml"], &["/nowhere.toml"]),
         (&["--no-such-flag"], &["--no-such-flag"]),

@@ -183,13 +183,29 @@ fn what_comes_later_is_refused_by_name() {
     }
     let variable = of_variables(&[("MQTTCHAT_AUTH__JWT__ISSUER", "x")]).refusal();
     assert!(variable.ends_with("MQTTCHAT_AUTH__JWT__ISSUER is not available in this version"), "{variable}");
-    assert!(of_flags(&["--broker", "mqtts://x"]).refusal().contains("MQTT over TLS is not available"));
+}
+
+#[test]
+fn tls_to_the_broker_is_said_as_a_whole() {
+    let given =
+        of_file("broker = \"mqtts://b.example\"\n[mqtt]\nca = \"ca.pem\"\ncert = \"c.pem\"\nkey = \"k.pem\"");
+    let BrokerChoice::External(url) = given.config().broker else { panic!("another broker") };
+    let tls = url.tls.unwrap();
+    assert_eq!(tls.authorities.as_deref(), Some(Path::new("ca.pem")));
+    assert_eq!(tls.identity.map(|identity| identity.key), Some("k.pem".into()));
+    for text in [
+        "[mqtt]\nca = \"ca.pem\"",
+        "broker = \"mqtt://b.example\"\n[mqtt]\nca = \"ca.pem\"",
+        "broker = \"mqtts://b.example\"\n[mqtt]\ncert = \"c.pem\"",
+    ] {
+        assert!(of_file(text).refusal().contains("mqtt.cert and mqtt.key"), "{text}");
+    }
 }
 
 #[test]
 fn a_password_is_never_repeated() {
     for url in
-        ["mqtt://ann:hunter2@x:0", "http://ann:hunter2@x", "mqtts://ann:hunter2@x", "mqtt://ann:hunter2@"]
+        ["mqtt://ann:hunter2@x:0", "http://ann:hunter2@x", "mqtts://ann:hunter2@x:0", "mqtt://ann:hunter2@"]
     {
         let refusal = of_flags(&["--broker", url]).refusal();
         assert!(refusal.starts_with("--broker ") && !refusal.contains("hunter2"), "{refusal}");

@@ -42,7 +42,10 @@ impl StoreOptions {
     /// - `synchronous_commit` and `fsync` must be on, the encoding UTF8; else opening is refused. Turned off later,
     ///   `synchronous_commit` stays on for connections that there are, and new ones are refused.
     /// - Without a [`StoreOptions::clock`], the time is the database's, so that nodes whose clocks differ agree.
-    /// - The connection is not encrypted: `sslmode=require` is refused. Use a private network, a tunnel, or a socket.
+    /// - TLS is as libpq's `sslmode` says: `prefer` (the default; encrypted where the server can, and nothing is checked),
+    ///   `disable`, `require`, `verify-ca`, `verify-full`. `sslrootcert` names the authorities to trust (without it those of
+    ///   this machine), `sslcert` and `sslkey` the client's own certificate; files in PEM, named in a URL. Among words
+    ///   `sslmode` can be `disable`, `prefer` and `require`.
     /// - A database restored from a dump is noticed ([`crate::Store::log_id`]). So is, by the nodes that run, one that has
     ///   lost what they saw committed: a replica that had not got everything, an earlier state. Where no node ran
     ///   meanwhile nothing can tell: before they start again, say

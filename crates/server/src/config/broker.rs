@@ -4,7 +4,11 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use mqttchat_tls::{ClientTls, Identity};
 use percent_encoding::percent_decode_str;
+
+use super::error::ConfigError;
+use super::layers::{Layers, text};
 
 /// The broker that carries the messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,13 +33,15 @@ pub struct Devices {
     pub anonymous: bool,
 }
 
-/// `mqtt://user:password@host:port`.
+/// `mqtt://user:password@host:port`, or `mqtts://…`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BrokerUrl {
     /// Name or address; an IPv6 address without brackets.
     pub host: String,
-    /// The port, 1883 if none is given.
+    /// The port; 1883 if none is given, with TLS 8883.
     pub port: u16,
+    /// Whom TLS trusts, where there is TLS.
+    pub tls: Option<ClientTls>,
     /// The login's name.
     pub user: Option<String>,
     /// The login's password.
@@ -52,10 +58,11 @@ impl fmt::Debug for BrokerUrl {
 impl fmt::Display for BrokerUrl {
     /// Leaves out the login.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls.is_some() { "mqtts" } else { "mqtt" };
         if self.host.contains(':') {
-            write!(f, "mqtt://[{}]:{}", self.host, self.port)
+            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
         } else {
-            write!(f, "mqtt://{}:{}", self.host, self.port)
+            write!(f, "{scheme}://{}:{}", self.host, self.port)
         }
     }
 }
@@ -66,13 +73,13 @@ impl BrokerUrl {
     /// # Errors
     /// What is wrong, to stand behind the setting's name; without the URL, which may hold a password.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        const FORM: &str = "has to be mqtt://host:port or mqtt://user:password@host:port";
-        if text.starts_with("mqtts://") {
-            return Err(
-                "can't be mqtts:// in this version: MQTT over TLS is not available, only mqtt://".to_owned()
-            );
-        }
-        let rest = text.strip_prefix("mqtt://").ok_or(FORM)?;
+        const FORM: &str =
+            "has to be mqtt://host:port or mqtt://user:password@host:port, or mqtts:// for TLS";
+        let (rest, tls) = match (text.strip_prefix("mqtt://"), text.strip_prefix("mqtts://")) {
+            (Some(rest), _) => (rest, None),
+            (None, Some(rest)) => (rest, Some(ClientTls::default())),
+            (None, None) => return Err(FORM.to_owned()),
+        };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let (login, address) = match rest.rsplit_once('@') {
             Some((login, address)) => (Some(login), address),
@@ -90,6 +97,7 @@ impl BrokerUrl {
         };
         let (host, port) = split_port(address).ok_or(FORM)?;
         let port = match port {
+            None if tls.is_some() => 8883,
             None => 1883,
             Some(port) => match port.parse() {
                 Ok(port) if port > 0 => port,
@@ -99,8 +107,25 @@ impl BrokerUrl {
         if host.is_empty() || host.contains(|c: char| c.is_whitespace() || "/?#@".contains(c)) {
             return Err(format!("names no host: it {FORM}"));
         }
-        Ok(Self { host: host.to_owned(), port, user, password })
+        Ok(Self { host: host.to_owned(), port, tls, user, password })
     }
+}
+
+/// Whom TLS to the broker trusts, and who it says that it is; `None` where nothing is said about it.
+pub(super) fn client_tls(layers: &Layers) -> Result<Option<ClientTls>, ConfigError> {
+    let file = |key| layers.parse_given(key, "a file in PEM", |value| text(value).map(PathBuf::from));
+    let (authorities, certificate, key) = (file("mqtt.ca")?, file("mqtt.cert")?, file("mqtt.key")?);
+    let identity = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(Identity { certificate, key }),
+        (None, None) => None,
+        _ => {
+            let reason =
+                "mqtt.cert and mqtt.key belong together: the client's certificate and its private key";
+            return Err(ConfigError::Together(reason.to_owned()));
+        }
+    };
+    let given = authorities.is_some() || identity.is_some();
+    Ok(given.then(|| ClientTls { authorities, identity, ..ClientTls::default() }))
 }
 
 /// Host and port; an IPv6 address in brackets.
@@ -131,6 +156,9 @@ mod tests {
         let url = BrokerUrl::parse("mqtt://[::1]/").unwrap();
         assert_eq!((&*url.host, url.port, url.to_string().as_str()), ("::1", 1883, "mqtt://[::1]:1883"));
         assert_eq!(url.user, None);
+        let url = BrokerUrl::parse("mqtts://chat:x@broker.example").unwrap();
+        assert_eq!(url.to_string(), "mqtts://broker.example:8883");
+        assert!(url.tls.is_some() && BrokerUrl::parse("mqtts://[::1]:1").unwrap().port == 1);
     }
 
     #[test]
@@ -140,6 +168,8 @@ mod tests {
             "broker",
             "http://x",
             "mqtt://",
+            "mqtts://",
+            "mqttss://x",
             "mqtt://:1883",
             "mqtt://x:0",
             "mqtt://x:70000",
@@ -153,6 +183,5 @@ mod tests {
             let error = BrokerUrl::parse(bad).unwrap_err();
             assert!(!error.contains("secret"), "{bad}: {error}");
         }
-        assert!(BrokerUrl::parse("mqtts://x").unwrap_err().contains("TLS"));
     }
 }

@@ -8,7 +8,7 @@ use mqttchat_http::{Authority, Origin, QuotaLimits};
 use mqttchat_protocol::Limits;
 use tracing_subscriber::EnvFilter;
 
-use super::broker::{BrokerChoice, BrokerUrl, Devices};
+use super::broker::{BrokerChoice, BrokerUrl, Devices, client_tls};
 use super::database::DatabaseUrl;
 use super::error::ConfigError;
 use super::front::FrontConfig;
@@ -215,7 +215,16 @@ fn broker(layers: &Layers) -> Result<BrokerChoice, ConfigError> {
         })?;
     let anonymous = layers.switch("broker_anonymous", false)?;
     let config = layers.parse_given("broker_config", "a file", |value| text(value).map(PathBuf::from))?;
+    let tls = client_tls(layers)?;
+    let no_tls = || {
+        let reason =
+            "mqtt.ca, mqtt.cert and mqtt.key are for a broker with TLS: broker = \"mqtts://host:port\"";
+        Err(ConfigError::Together(reason.to_owned()))
+    };
     let Some(given) = layers.get("broker") else {
+        if tls.is_some() {
+            return no_tls();
+        }
         if anonymous && address.is_none() {
             let reason =
                 "broker_anonymous lets devices in without a login, but broker_listen doesn't say where";
@@ -239,11 +248,14 @@ fn broker(layers: &Layers) -> Result<BrokerChoice, ConfigError> {
         Value::Text(url) => BrokerUrl::parse(url),
         _ => Err("has to be a text like mqtt://host:port".to_owned()),
     };
-    url.map(BrokerChoice::External).map_err(|reason| ConfigError::Secret {
-        key: "broker",
-        source_: given.source.clone(),
-        reason,
-    })
+    let mut url =
+        url.map_err(|reason| ConfigError::Secret { key: "broker", source_: given.source.clone(), reason })?;
+    match (&mut url.tls, tls) {
+        (Some(of_url), Some(tls)) => *of_url = tls,
+        (None, Some(_)) => return no_tls(),
+        (_, None) => {}
+    }
+    Ok(BrokerChoice::External(url))
 }
 
 fn data(layers: &Layers, home: Option<&Path>) -> Result<PathBuf, ConfigError> {

@@ -1,7 +1,7 @@
 //! The names of the settings, and of those to come.
 
 /// Every setting, as it is written in the file.
-pub(super) const KEYS: [&str; 46] = [
+pub(super) const KEYS: [&str; 49] = [
     "port",
     "bind",
     "lan",
@@ -32,6 +32,9 @@ pub(super) const KEYS: [&str; 46] = [
     "mqtt.private",
     "mqtt.ingest",
     "mqtt.history",
+    "mqtt.ca",
+    "mqtt.cert",
+    "mqtt.key",
     "http.origins",
     "http.hosts",
     "http.proxies",

@@ -13,6 +13,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use mqttchat_tls::{Settings, explain};
 use rustls::{ClientConfig, RootCertStore};
 use sha2::Sha256;
 use tokio::time::timeout;
@@ -24,6 +25,10 @@ use crate::config::WebhookConfig;
 
 /// How long the other side has to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// Whom it trusts is said for the whole machine, or in this variable.
+const SETTINGS: Settings =
+    Settings { ca: "SSL_CERT_FILE", identity: "client certificates, which webhooks don't have" };
 
 /// Bytes of an answer's body that are read, so that the connection can be used again.
 const ANSWER_MAX: usize = 64 * 1024;
@@ -91,7 +96,10 @@ impl Poster {
             Ok(Ok(status)) if status.is_success() => Told::Taken,
             Ok(Ok(status)) if matches!(status.as_u16(), 400 | 413 | 422) => Told::Refused(status.as_u16()),
             Ok(Ok(status)) => Told::Failed(format!("it answers {status}")),
-            Ok(Err(error)) => Told::Failed(whole_reason(&error)),
+            Ok(Err(error)) => Told::Failed(match explain(&error, SETTINGS) {
+                Some(reason) => format!("it {reason}"),
+                None => whole_reason(&error),
+            }),
             Err(_) => Told::Failed("it doesn't answer within 10 s".to_owned()),
         }
     }

@@ -2,9 +2,16 @@
 
 use std::error::Error as _;
 
+use mqttchat_tls::{Settings, explain};
 use tokio_postgres::error::SqlState;
 
 use crate::StoreError;
+
+/// What words in the database's address are about TLS.
+const SETTINGS: Settings = Settings { ca: "sslrootcert", identity: "sslcert and sslkey" };
+
+/// What tokio-postgres says where TLS is demanded of a server that has none.
+const NO_TLS: &str = "server does not support TLS";
 
 /// Why a statement, a transaction or a connection failed.
 #[derive(Debug)]
@@ -92,9 +99,14 @@ impl Fault {
             Self::Postgres(error) => match error.as_db_error() {
                 Some(said) if *said.code() == SqlState::DISK_FULL => "the database's disk is full".into(),
                 Some(said) => format!("the database says: {}", said.message()),
-                None => match error.source() {
-                    Some(source) => format!("the database can't be reached: {source}"),
-                    None => format!("the database can't be reached: {error}"),
+                None => match explain(error, SETTINGS).ok_or_else(|| error.source()) {
+                    Ok(reason) => format!("the database's server {reason}"),
+                    Err(Some(source)) if source.to_string() == NO_TLS => {
+                        "the database's server offers no TLS: set ssl = on there, or say sslmode=disable"
+                            .into()
+                    }
+                    Err(Some(source)) => format!("the database can't be reached: {source}"),
+                    Err(None) => format!("the database can't be reached: {error}"),
                 },
             },
         }

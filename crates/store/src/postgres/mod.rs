@@ -9,7 +9,7 @@
 //! | `indexer` | a task that keeps the full-text index, on one node at a time |
 //! | `purger` | a task that removes what deleted rooms held |
 //! | `pool` | a few connections for reads, and for all other writes |
-//! | `session`, `migrations` | connecting: settings, schema, secrets, is it the same log |
+//! | `session`, `encryption`, `migrations` | connecting: TLS, settings, schema, secrets, is it the same log |
 //! | `apikeys`, `log`, `rooms`, `search`, `users`, `presence`, `cursors`, `leases` | the questions and writes of each |
 
 mod apikeys;
@@ -17,6 +17,7 @@ mod batch;
 mod changes;
 mod cursors;
 mod doubt;
+mod encryption;
 mod fault;
 mod indexer;
 mod leases;

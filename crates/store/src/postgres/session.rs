@@ -8,8 +8,10 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, NoTls, Row, Statement};
+use tokio_postgres::{Client, Config, Row, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::encryption;
 use super::fault::Fault;
 use crate::StoreError;
 
@@ -37,25 +39,34 @@ pub(super) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 /// Which database, and how to get there.
 pub(super) struct Database {
     config: Config,
+    tls: MakeRustlsConnect,
     /// Known once it was opened; from then on no other is taken for it.
     pub(super) log_id: OnceLock<Box<str>>,
 }
 
 impl Database {
     pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
-        let mut config = Config::from_str(url).map_err(|error| {
+        let (url, encryption) = encryption::split(url)?;
+        let mut config = Config::from_str(&url).map_err(|error| {
             // What it names may be a part of the password.
             let what =
                 std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
             StoreError::Setting(format!("the address of the database can't be read: {what}"))
         })?;
+        if let Some(mode) = encryption.mode {
+            config.ssl_mode(mode);
+        }
+        let tls = encryption
+            .tls
+            .load()
+            .map_err(|error| StoreError::Setting(format!("TLS to the database can't be made: {error}")))?;
         config.connect_timeout(CONNECT);
         if config.get_target_session_attrs() == TargetSessionAttrs::Any {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
         config.keepalives_idle(Duration::from_secs(10)).keepalives_interval(Duration::from_secs(5));
         config.keepalives_retries(3).tcp_user_timeout(Duration::from_secs(20));
-        Ok(Self { config, log_id: OnceLock::new() })
+        Ok(Self { config, tls: MakeRustlsConnect::new(tls), log_id: OnceLock::new() })
     }
 
     /// Makes a connection, which is driven on `runtime`, and looks whether it is to the database that was opened.
@@ -80,7 +91,7 @@ impl Database {
     /// Makes a connection, looking only whether the server keeps what it commits.
     pub(super) async fn connect_to_any(&self, runtime: &Handle) -> Result<Session, Fault> {
         let set_up = async {
-            let (client, connection) = self.config.connect(NoTls).await?;
+            let (client, connection) = self.config.connect(self.tls.clone()).await?;
             runtime.spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "a connection to the database ended");

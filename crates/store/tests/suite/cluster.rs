@@ -2,6 +2,7 @@
 //!
 //! Takes nothing from the rest of the suite, so that other tests can have it too.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -13,17 +14,53 @@ const VERSIONS: &str = "/usr/lib/postgresql";
 /// A server with its data. It runs from [`Cluster::start`] until it is dropped.
 pub struct Cluster {
     directory: TempDir,
+    /// Where it listens on 127.0.0.1, if it does.
+    port: Option<u16>,
+    /// Further settings.
+    settings: &'static str,
 }
+
+/// What a server with TLS is told.
+const ENCRYPTED: &str = " -c ssl=on -c ssl_cert_file=server.crt -c ssl_key_file=server.key";
 
 impl Cluster {
     /// Makes and starts one. It keeps what it commits, like any server: fsync is on.
     pub fn start() -> Self {
+        let cluster = Self::of(None, "");
+        cluster.start_again();
+        cluster
+    }
+
+    /// As [`Cluster::start`], on this port of 127.0.0.1 too.
+    pub fn start_at(port: u16) -> Self {
+        let cluster = Self::of(Some(port), "");
+        cluster.start_again();
+        cluster
+    }
+
+    /// As [`Cluster::start_at`], where it demands TLS and shows this certificate.
+    pub fn start_encrypted(port: u16, certificate: &str, key: &str) -> Self {
+        let cluster = Self::of(Some(port), ENCRYPTED);
+        for (name, content) in [
+            ("server.crt", certificate),
+            ("server.key", key),
+            ("pg_hba.conf", "local all all trust\nhostssl all all 127.0.0.1/32 trust\n"),
+        ] {
+            let path = Path::new(&cluster.data()).join(name);
+            std::fs::write(&path, content).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        cluster.give_to_postgres();
+        cluster.start_again();
+        cluster
+    }
+
+    fn of(port: Option<u16>, settings: &'static str) -> Self {
         // The path of a unix socket has to be short.
         let directory = tempfile::Builder::new().prefix("pg").tempdir_in("/tmp").unwrap();
-        let cluster = Self { directory };
+        let cluster = Self { directory, port, settings };
         cluster.give_to_postgres();
         cluster.make();
-        cluster.start_again();
         cluster
     }
 
@@ -71,8 +108,12 @@ impl Cluster {
     pub fn start_again(&self) {
         let log = self.directory.path().join("log").display().to_string();
         let socket = self.socket().display();
+        let place = match self.port {
+            Some(port) => format!("-c listen_addresses=127.0.0.1 -p {port}"),
+            None => "-c listen_addresses=''".to_owned(),
+        };
         let options =
-            format!("-k {socket} -c listen_addresses='' -c max_connections=200 -c shared_buffers=64MB");
+            format!("-k {socket} {place} -c max_connections=200 -c shared_buffers=64MB{}", self.settings);
         self.run("pg_ctl", &["-D", &self.data(), "-l", &log, "-o", &options, "-w", "-t", "60", "start"]);
     }
 
@@ -106,7 +147,13 @@ impl Cluster {
     /// The address of a database.
     pub fn address(&self, name: &str) -> String {
         let socket = self.socket().display().to_string().replace('/', "%2F");
-        format!("postgres://postgres@{socket}/{name}")
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        format!("postgres://postgres@{socket}{port}/{name}")
+    }
+
+    /// The address of a database by TCP, with these words behind.
+    pub fn address_by_tcp(&self, name: &str, words: &str) -> String {
+        format!("postgres://postgres@localhost:{}/{name}?{words}", self.port.unwrap())
     }
 
     /// Runs a statement as the superuser and says what psql prints.
@@ -114,6 +161,7 @@ impl Cluster {
         let output = Command::new("psql")
             .args(["-X", "-At", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database, "-h"])
             .arg(self.socket())
+            .args(["-p", &self.port.unwrap_or(5432).to_string()])
             .args(["-c", statement])
             .output()
             .unwrap();
