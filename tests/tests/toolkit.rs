@@ -21,11 +21,16 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use mqttchat_e2e::certificates::{Authority, Certificate, text};
 use mqttchat_e2e::mqtt::{Access, Subscriber, publish, publish_retained};
 use mqttchat_e2e::{App, Mosquitto, eventually};
 use postgres::Cluster;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 const HISTORY: &str = "[mqtt]\nhistory = true\n";
 
@@ -125,6 +130,21 @@ struct Receiver {
 
 impl Receiver {
     async fn start() -> Result<Self> {
+        Self::start_with(None).await
+    }
+
+    /// As [`Receiver::start`], for `https://localhost`.
+    async fn start_encrypted(certificate: &Certificate) -> Result<Self> {
+        let chain = CertificateDer::pem_file_iter(&certificate.certificate)?.collect::<Result<_, _>>()?;
+        let key = PrivateKeyDer::from_pem_file(&certificate.key)?;
+        let config = ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)?;
+        Self::start_with(Some(TlsAcceptor::from(Arc::new(config)))).await
+    }
+
+    async fn start_with(tls: Option<TlsAcceptor>) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let posts: Arc<Mutex<Vec<Value>>> = Arc::default();
@@ -141,10 +161,18 @@ impl Receiver {
                         Ok::<_, hyper::Error>(Response::new(Empty::<Bytes>::new()))
                     }
                 });
-                tokio::spawn(
-                    hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service),
-                );
+                let (server, tls) = (hyper::server::conn::http1::Builder::new(), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => server.serve_connection(TokioIo::new(stream), service).await?,
+                        // Whoever doesn't trust it ends the handshake.
+                        Some(tls) => {
+                            let stream = tls.accept(stream).await?;
+                            server.serve_connection(TokioIo::new(stream), service).await?;
+                        }
+                    }
+                    anyhow::Ok(())
+                });
             }
         });
         Ok(Self { address, posts })
@@ -200,6 +228,30 @@ async fn what_is_said_on_either_node_is_told_and_a_dead_nodes_rest_by_the_other(
             .then_some(()))
     })
     .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_webhook_by_https_is_trusted_or_not_told_anything() -> Result<()> {
+    let authority = Authority::new()?;
+    let receiver = Receiver::start_encrypted(&authority.server(&["localhost"])?).await?;
+    let settings = format!(
+        "[webhook]\nurl = \"https://localhost:{}/\"\nevents = [\"message\"]\n",
+        receiver.address.port()
+    );
+    let stranger = App::builder().config(&settings).start().await?;
+    stranger.user("Ann").await?.say("public", "to nobody").await?;
+    eventually("a word about the certificate", async || {
+        Ok(stranger.output().iter().any(|line| line.contains("SSL_CERT_FILE")).then_some(()))
+    })
+    .await?;
+    assert!(receiver.texts().is_empty());
+    // As an operator has this machine trust an authority of their own.
+    let app = App::builder().config(&settings).variable("SSL_CERT_FILE", &text(&authority.path()));
+    let app = app.start().await?;
+    app.user("Ann").await?.say("public", "to the receiver").await?;
+    eventually("the post", async || Ok((!receiver.texts().is_empty()).then_some(()))).await?;
+    assert_eq!(receiver.texts(), ["to the receiver"]);
     Ok(())
 }
 

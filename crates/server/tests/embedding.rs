@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail tests")]
 
+mod support;
+
 use std::path::PathBuf;
 
 use clap::Parser;
-use mqttchat::{ChatServer, Cli, Config, Layers, StartError};
+use mqttchat::{BrokerChoice, ChatServer, Cli, Config, Devices, Layers, Message, StartError, Verdict};
+use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
+use serde_json::json;
+use support::{Client, LOOPBACK, Running};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -65,6 +70,57 @@ async fn two_side_by_side_one_stopped_and_started_again() {
     again.run_until(async {}).await.unwrap();
     drop(stop_second);
     second.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_from_the_broker_passes_the_routes_too() {
+    let data = TempDir::new().unwrap();
+    let builder = ChatServer::builder().config(config(&data)).configure(|config| {
+        let devices = Some(Devices { address: LOOPBACK, anonymous: true });
+        config.broker = BrokerChoice::Embedded { config: None, devices };
+    });
+    let builder = builder.route("no-shouting", |message: &Message<'_>| match message.text() {
+        Some(text) if text == "SHOUT" => Verdict::Stop("don't shout".to_owned()),
+        _ => Verdict::Pass,
+    });
+    let server = builder.build().await.unwrap();
+    let (door, _) = server.devices().unwrap();
+    let server = Running::of(server);
+    let mut ann = Client::hello(server.address, json!({"name": "Ann"})).await;
+    ann.send(json!({"type": "join", "id": "join", "dest": "public"})).await;
+    ann.expect(|frame| frame["re"] == "join").await;
+
+    let (device, mut events) =
+        AsyncClient::new(MqttOptions::new("device", door.ip().to_string(), door.port()), 16);
+    let (confirmed, mut confirmations) = tokio::sync::mpsc::channel(16);
+    let polling = tokio::spawn(async move {
+        while let Ok(event) = events.poll().await {
+            if matches!(event, Event::Incoming(Packet::PubAck(_))) && confirmed.send(()).await.is_err() {
+                return;
+            }
+        }
+    });
+    let mut say = async |text: &str| {
+        device.publish("public/msgs", QoS::AtLeastOnce, false, text).await.unwrap();
+        confirmations.recv().await.unwrap();
+    };
+    // The first ones may come before the server listens for what devices say.
+    let heard = loop {
+        say("hello").await;
+        let heard = ann.expect(|frame| frame["via"] == "mqtt");
+        if let Ok(heard) = tokio::time::timeout(std::time::Duration::from_millis(200), heard).await {
+            break heard;
+        }
+    };
+    assert_eq!(heard["data"]["text"], "hello");
+    say("SHOUT").await;
+    say("quietly").await;
+    ann.expect(|frame| frame["data"]["text"] == "quietly").await;
+    ann.send(json!({"type": "history", "id": "history", "dest": "public"})).await;
+    let history = ann.expect(|frame| frame["re"] == "history").await["data"]["messages"].to_string();
+    assert!(history.contains("quietly") && !history.contains("SHOUT"), "{history}");
+    polling.abort();
+    server.stop().await;
 }
 
 async fn ready(address: std::net::SocketAddr) -> String {
