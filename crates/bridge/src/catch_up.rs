@@ -30,7 +30,7 @@ pub(crate) enum Then {
     Lost,
 }
 
-/// Reads what comes after `seq`.
+/// Reads what comes after `seq`. Entries up to `granted` take nothing away from the caller.
 ///
 /// Rights are read behind it: what was taken back before is known by then.
 ///
@@ -41,16 +41,18 @@ pub(crate) async fn page(
     caller: &Caller,
     conversation: &Conversation,
     seq: u64,
+    granted: u64,
 ) -> Result<Page, StoreError> {
     let entries = hub.store.entries_after(conversation, seq, PAGE).await?;
     let Conversation::Room(room) = conversation else { return Ok(Page { entries, then: Then::On }) };
     let readable = hub.store.room_access(room, &caller.party).await? != Access::None;
-    Ok(Page::of_room(entries, seq, caller, readable))
+    Ok(Page::of_room(entries, (seq, granted), caller, readable))
 }
 
 impl Page {
-    /// Everything up to the entry that takes a room from this user is theirs, whenever they come to read it.
-    fn of_room(mut entries: Vec<Entry>, seq: u64, caller: &Caller, readable: bool) -> Self {
+    /// Everything up to the entry that takes a room from this user is theirs, whenever they come to read it. What did so
+    /// up to `granted` has been made good since.
+    fn of_room(mut entries: Vec<Entry>, (seq, granted): (u64, u64), caller: &Caller, readable: bool) -> Self {
         let full = entries.len() as u64 == PAGE;
         let effect = |entry: &Entry| Effect::of(entry.kind, &entry.data);
         if let Some(first) = entries.first()
@@ -61,7 +63,8 @@ impl Page {
             entries.truncate(usize::from(deleted));
             return Self { entries, then: if deleted { Then::Ended } else { Then::Lost } };
         }
-        if let Some(at) = entries.iter().position(|entry| effect(entry).ends_for(&caller.user)) {
+        let ends = |entry: &Entry| effect(entry).ends_for(&caller.user, entry.seq <= granted);
+        if let Some(at) = entries.iter().position(ends) {
             entries.truncate(at + 1);
             return Self { entries, then: Then::Ended };
         }
@@ -92,9 +95,12 @@ mod tests {
         }
     }
 
+    /// Bob has come back behind this place.
+    const GRANTED: u64 = 5;
+
     fn page(entries: Vec<Entry>, readable: bool) -> (Vec<u64>, Then) {
         let bob = Caller::new(UserId::parse("bob").unwrap(), "Bob".into());
-        let page = Page::of_room(entries, 4, &bob, readable);
+        let page = Page::of_room(entries, (4, GRANTED), &bob, readable);
         (page.entries.iter().map(|entry| entry.seq).collect(), page.then)
     }
 
@@ -108,6 +114,15 @@ mod tests {
         let removed = vec![msg(5), entry(6, EntryKind::Room, REMOVED), msg(7)];
         assert_eq!(page(removed.clone(), false), (vec![5, 6], Then::Ended));
         assert_eq!(page(removed, true), (vec![5, 6], Then::Ended), "also when they belong to it again");
+    }
+
+    #[test]
+    fn what_was_made_good_since_ends_nothing() {
+        let removed = |seq| entry(seq, EntryKind::Room, REMOVED);
+        let msg = |seq| entry(seq, EntryKind::Msg, "{}");
+        assert_eq!(page(vec![removed(5), msg(6)], true), (vec![5, 6], Then::On));
+        assert_eq!(page(vec![removed(5), removed(6), msg(7)], true), (vec![5, 6], Then::Ended));
+        assert_eq!(page(vec![entry(5, EntryKind::Room, DELETED), msg(6)], true), (vec![5], Then::Ended));
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub(crate) struct Cursor {
     reader: usize,
     id: u64,
     joined: bool,
+    /// Entries up to this `seq` take nothing away: behind them its user was found to have the right to read. They may
+    /// have been removed and taken in again before.
+    pub(crate) granted: u64,
     /// While an answer is being made that says where the conversation stands, nothing of it is handed over.
     pub(crate) paused: bool,
     /// An entry has taken the conversation from this user: nothing more of it is handed over.
@@ -40,6 +43,7 @@ impl Cursor {
             reader,
             id: hub.count(),
             joined: false,
+            granted: 0,
             paused: false,
             ended: false,
         }

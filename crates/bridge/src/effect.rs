@@ -35,9 +35,9 @@ impl Effect {
         matches!(self, Self::Room(membership) if membership.deleted)
     }
 
-    /// Whether nothing after this entry is for `user`.
-    pub(crate) fn ends_for(&self, user: &UserId) -> bool {
-        matches!(self, Self::Room(membership) if membership.ends_for(user))
+    /// Whether nothing after this entry is for `user`; of one that they are `granted` to read past, only the room's end.
+    pub(crate) fn ends_for(&self, user: &UserId, granted: bool) -> bool {
+        matches!(self, Self::Room(membership) if membership.deleted || !granted && membership.ends_for(user))
     }
 }
 
@@ -123,7 +123,9 @@ mod tests {
     fn who_is_removed_reads_no_further() {
         let open =
             room(r#"{"change":"remove","user":"bob","room":{"id":"r","open":true,"members":["ann"]}}"#);
-        assert!(open.ends_for(&user("bob")) && !open.ends_for(&user("ann")) && !open.ends_for(&user("eve")));
+        let ends = |id: &str| open.ends_for(&user(id), false);
+        assert!(ends("bob") && !ends("ann") && !ends("eve"));
+        assert!(!open.ends_for(&user("bob"), true), "taken in again");
         let Effect::Room(membership) = &open else { panic!("no room") };
         assert_eq!(membership.concerned().map(UserId::as_str).collect::<Vec<_>>(), ["ann", "bob"]);
     }
@@ -132,13 +134,13 @@ mod tests {
     fn a_room_that_is_closed_is_for_its_members() {
         let closed =
             room(r#"{"change":"update","open":false,"room":{"open":false,"members":["bob","ann"]}}"#);
-        assert!(!closed.ends_for(&user("ann")) && closed.ends_for(&user("eve")));
+        assert!(!closed.ends_for(&user("ann"), false) && closed.ends_for(&user("eve"), false));
     }
 
     #[test]
     fn a_deleted_room_is_for_nobody_and_neither_is_what_cannot_be_read() {
         for data in [r#"{"change":"delete","room":{"open":true,"members":["ann"]}}"#, "{}"] {
-            assert!(room(data).ends_for(&user("ann")) && room(data).deletes_room(), "{data}");
+            assert!(room(data).ends_for(&user("ann"), true) && room(data).deletes_room(), "{data}");
         }
     }
 

@@ -85,7 +85,7 @@ impl Session {
         if cursor.paused || cursor.ended {
             return true;
         }
-        let joined = cursor.is_joined();
+        let (joined, granted) = (cursor.is_joined(), cursor.granted);
         let conversation = cursor.sequencer.conversation.clone();
         let in_room = matches!(conversation, Conversation::Room(_));
         loop {
@@ -109,7 +109,7 @@ impl Session {
                     last = *seq;
                     delivered += 1;
                     transport.feed(slot.frame.clone());
-                    if in_room && effect.ends_for(me) {
+                    if in_room && effect.ends_for(me, *seq <= granted) {
                         then = Then::Ended;
                         return ControlFlow::Break(());
                     }
@@ -192,11 +192,12 @@ impl Session {
         }
         let (hub, cursor) = (self.hub.clone(), self.cursors[at].id());
         let (conversation, handle) = (self.cursors[at].conversation().clone(), self.handle.clone());
+        let granted = self.cursors[at].granted;
         // The others have their turn before this one reads again.
         self.turn = (at + 1) % self.cursors.len();
         self.catch_up = Some(Box::pin(async move {
             tokio::time::sleep(pause).await;
-            (cursor, page(&hub, &handle.who, &conversation, seq).await)
+            (cursor, page(&hub, &handle.who, &conversation, seq, granted).await)
         }));
     }
 

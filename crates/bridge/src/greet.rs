@@ -239,6 +239,7 @@ async fn rejoin(
     let mut cursor = Cursor::new(hub, handle, sequencer);
     if let Conversation::Room(_) = &conversation {
         // Read again behind the registration: from here on it is the room's entries that take the right away.
+        cursor.granted = hub.store.head(&conversation).await.map_err(store_away)?;
         hub.readable(&handle.who, dest).await?;
     }
     cursor.join();

@@ -11,6 +11,7 @@
 mod postgres;
 
 mod broker;
+mod coming_back;
 mod disk;
 mod nodes;
 mod nodes_changes;
