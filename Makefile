@@ -74,7 +74,7 @@ test-system test-ui-acceptance test-functional: test-e2e ## The same as test-e2e
 # for messages of each device in a second, CHAOS_KILLS for more kills.
 test-chaos: test-tools ## People who talk while everything breaks, two minutes of it (CHAOS_SECONDS=… CHAOS_SEED=…)
 	$(BUILD_SERVER)
-	$(CARGO) test --workspace --locked --test chaos -- --test-threads=1
+	@tests/chaos.sh
 
 chaos-campaign: test-tools ## The same until 100 kills and 200,000 messages are in, with a table in the end (half an hour)
 	$(BUILD_SERVER)

@@ -73,12 +73,12 @@ awk -v failed="$failed" -v minutes=$(((SECONDS - begun + 59) / 60)) '
     }
     END {
         order[++names] = "all"
-        row = "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n"
-        printf row, "run", "times", "SIGKILLs", "acknowledged", "shown", "conflicts", "lost", "twice", "out of order", "leaked", "made up or late", "settled after at most"
-        printf row, "---", "---", "---", "---", "---", "---", "---", "---", "---", "---", "---", "---"
+        row = "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n"
+        printf row, "run", "times", "SIGKILLs", "acknowledged", "shown", "over SockJS", "changes", "removals", "barred", "conflicts", "lost", "twice", "out of order", "leaked", "made up or late", "settled after at most"
+        printf row, "---", "---", "---", "---", "---", "---", "---", "---", "---", "---", "---", "---", "---", "---", "---", "---"
         for (i = 1; i <= names; i++) {
             n = order[i]
-            printf row, n, count[n], total[n, "kills"], total[n, "acknowledged"], total[n, "shown"], total[n, "conflicts"], total[n, "lost"], total[n, "twice"], total[n, "disordered"], total[n, "leaked"], total[n, "invented"] + total[n, "late"], sprintf("%.1f s, strangers\x27 %.1f s", most[n, "settled_ms"] / 1000, most[n, "outside_ms"] / 1000)
+            printf row, n, count[n], total[n, "kills"], total[n, "acknowledged"], total[n, "shown"], sprintf("%d of %d sessions", total[n, "sockjs"], total[n, "sessions"]), total[n, "changes"], total[n, "removals"], total[n, "barred"], total[n, "conflicts"], total[n, "lost"], total[n, "twice"], total[n, "disordered"], total[n, "leaked"], total[n, "invented"] + total[n, "late"], sprintf("%.1f s, strangers\x27 %.1f s", most[n, "settled_ms"] / 1000, most[n, "outside_ms"] / 1000)
         }
         printf "%d minutes; runs that failed: %d; not tried on this machine:%s\n", minutes, failed, skipped == "" ? " nothing" : skipped
     }' "$log"

@@ -9,7 +9,7 @@ use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -294,8 +294,9 @@ impl Heard {
 
 impl Heard {
     async fn listen_to(self: Arc<Self>, client: sockjs::Client) {
-        let ended = client
-            .listen(|texts| {
+        let (sender, mut heard) = mpsc::channel::<Vec<String>>(1);
+        let hear = async {
+            while let Some(texts) = heard.recv().await {
                 let mut frames = self.lock();
                 for text in texts {
                     let place = frames.seen.len();
@@ -304,8 +305,9 @@ impl Heard {
                 }
                 drop(frames);
                 self.more.notify_waiters();
-            })
-            .await;
+            }
+        };
+        let (ended, ()) = tokio::join!(client.listen(sender), hear);
         self.lock().ended = Some(ended.map_or(Ending::Cut, Ending::Closed));
         self.more.notify_waiters();
     }

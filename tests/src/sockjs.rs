@@ -83,14 +83,14 @@ impl Client {
         Ok(())
     }
 
-    /// Receives until the end; `hear` gets messages in the order of their arrival. Gives the code of the close frame,
-    /// if there was one.
-    pub async fn listen(&self, mut hear: impl FnMut(Vec<String>)) -> Option<u16> {
+    /// Receives until the end; `heard` gets messages in the order of their arrival, and nothing more is read while it
+    /// has no room. Gives the code of the close frame, if there was one.
+    pub async fn listen(&self, heard: mpsc::Sender<Vec<String>>) -> Option<u16> {
         if self.door == Door::WebSocket {
-            return self.listen_to_socket(&mut hear).await.unwrap_or_default();
+            return self.listen_to_socket(&heard).await.unwrap_or_default();
         }
         loop {
-            match self.receive(&mut hear).await {
+            match self.receive(&heard).await {
                 Ok(None) => {}
                 Ok(Some(code)) => return Some(code),
                 Err(_) => return None,
@@ -114,17 +114,30 @@ impl Client {
     /// # Errors
     /// When the connection or the session ends.
     pub async fn receive_once(&self) -> Result<Vec<String>> {
-        let mut heard = Vec::new();
-        let mut hear = |texts| heard.extend::<Vec<String>>(texts);
-        let received = self.receive(&mut hear);
-        match tokio::time::timeout(PATIENCE, received).await.context("nothing came within 30 s")?? {
+        let (sender, mut heard) = mpsc::channel(1);
+        let received = async {
+            let received = self.receive(&sender).await;
+            drop(sender);
+            received
+        };
+        let all = async {
+            let mut all = Vec::new();
+            while let Some(texts) = heard.recv().await {
+                all.extend(texts);
+            }
+            all
+        };
+        let both = async { tokio::join!(received, all) };
+        let (received, all) =
+            tokio::time::timeout(PATIENCE, both).await.context("nothing came within 30 s")?;
+        match received? {
             Some(code) => bail!("closed with {code}"),
-            None => Ok(heard),
+            None => Ok(all),
         }
     }
 
     /// One receiving request, to its end.
-    async fn receive(&self, hear: &mut impl FnMut(Vec<String>)) -> Result<Option<u16>> {
+    async fn receive(&self, hear: &mpsc::Sender<Vec<String>>) -> Result<Option<u16>> {
         let (method, door) = match self.door {
             Door::XhrPolling => (Method::POST, "xhr"),
             Door::XhrStreaming => (Method::POST, "xhr_streaming"),
@@ -143,7 +156,7 @@ impl Client {
             while let Some(end) = waiting.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = waiting.drain(..=end).collect();
                 let Some(frame) = self.frame_in(std::str::from_utf8(&line)?.trim_end())? else { continue };
-                if let Some(code) = self.heard(&frame, hear)? {
+                if let Some(code) = self.heard(&frame, hear).await? {
                     return Ok(Some(code));
                 }
             }
@@ -169,7 +182,7 @@ impl Client {
         }
     }
 
-    async fn listen_to_socket(&self, hear: &mut impl FnMut(Vec<String>)) -> Result<Option<u16>> {
+    async fn listen_to_socket(&self, hear: &mpsc::Sender<Vec<String>>) -> Result<Option<u16>> {
         let url = format!("ws://{}{}/websocket", self.address, self.path);
         let (mut stream, _) = tokio_tungstenite::connect_async(url).await?;
         let mut to_send = self.to_send.lock().await;
@@ -182,16 +195,16 @@ impl Client {
                 }
             };
             let Message::Text(text) = message else { continue };
-            if let Some(code) = self.heard(&text, hear)? {
+            if let Some(code) = self.heard(&text, hear).await? {
                 return Ok(Some(code));
             }
         }
     }
 
     /// Reads a frame; gives the code of one that closes.
-    fn heard(&self, frame: &str, hear: &mut impl FnMut(Vec<String>)) -> Result<Option<u16>> {
+    async fn heard(&self, frame: &str, hear: &mpsc::Sender<Vec<String>>) -> Result<Option<u16>> {
         match frame.split_at_checked(1) {
-            Some(("a", texts)) => hear(serde_json::from_str(texts)?),
+            Some(("a", texts)) => hear.send(serde_json::from_str(texts)?).await.context("nobody listens")?,
             Some(("c", close)) => return Ok(Some(serde_json::from_str::<(u16, String)>(close)?.0)),
             Some(("o", "")) => self.opened(),
             Some(("h", "")) => {}

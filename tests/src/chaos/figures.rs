@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::checker::Violation;
 use super::fault::Fault;
-use super::history::{Entry, History, What};
+use super::history::{Deed, Entry, History, What};
 
 /// What a run did, and how often each promise was broken.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,6 +22,16 @@ pub struct Figures {
     pub sessions: usize,
     /// Servers and brokers that got SIGKILL.
     pub kills: usize,
+    /// Of these, how many came over SockJS.
+    pub sockjs: usize,
+    /// Changes of messages in the logs.
+    pub changes: usize,
+    /// Entries of rooms.
+    pub rooms: usize,
+    /// How often somebody was removed from a room.
+    pub removals: usize,
+    /// What somebody tried in a room, and was refused since it was not there for them.
+    pub barred: usize,
     /// Messages of MQTT clients in the log.
     pub foreign: usize,
     /// From the last fault until everybody knew everything that people had said, in ms.
@@ -52,6 +62,12 @@ impl Figures {
         for violation in violations {
             figures.broken[usize::from(violation.invariant) - 1] += 1;
         }
+        for (conversation, log) in &history.logs {
+            let changes = log.iter().filter_map(|entry| entry.does.as_ref());
+            figures.changes += changes.clone().filter(|deed| deed.target().is_some()).count();
+            figures.removals += changes.filter(|deed| matches!(deed, Deed::Remove(_))).count();
+            figures.rooms += if conversation.is_room() { log.len() } else { 0 };
+        }
         figures.foreign = history.logs.values().flatten().filter(|entry| is_foreign(entry)).count();
         figures.read(history);
         figures
@@ -70,7 +86,11 @@ impl Figures {
                     }
                 }
                 What::Refused { code, .. } if code == "id_conflict" => self.conflicts += 1,
-                What::Opened { .. } => self.sessions += 1,
+                What::Opened { door, .. } => {
+                    self.sessions += 1;
+                    self.sockjs += usize::from(door != "ws");
+                }
+                What::Tried { answer, .. } if answer == "not_found" => self.barred += 1,
                 What::Saw { .. } => self.shown += 1,
                 What::Healed => {
                     healed.get_or_insert(record.at);
@@ -101,13 +121,18 @@ impl fmt::Display for Figures {
         let [lost, order, stored_twice, leaked, shown_twice, invented, late] = self.broken;
         write!(
             out,
-            "kills={} acknowledged={} repeated={} conflicts={} shown={} sessions={} foreign={} ",
+            "kills={} acknowledged={} repeated={} conflicts={} shown={} sessions={} sockjs={} changes={} rooms={} removals={} barred={} foreign={} ",
             self.kills,
             self.acknowledged,
             self.repeated,
             self.conflicts,
             self.shown,
             self.sessions,
+            self.sockjs,
+            self.changes,
+            self.rooms,
+            self.removals,
+            self.barred,
             self.foreign
         )?;
         write!(

@@ -9,7 +9,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-/// A conversation under one name for all who take part: `public`, or the two users of a pair with a plus between.
+pub use super::entry::{Deed, Entry, Marks};
+
+/// A conversation under one name for all who take part: `public`, `rooms/<id>`, or the two users of a pair with a plus
+/// between.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Conversation(String);
 
@@ -27,6 +30,12 @@ impl Conversation {
         Self(format!("{low}+{high}"))
     }
 
+    /// A room.
+    #[must_use]
+    pub fn room(id: &str) -> Self {
+        Self(format!("rooms/{id}"))
+    }
+
     /// Where a frame belongs that `me` got with this `dest` and `from` (docs/protocol.md, "Names").
     #[must_use]
     pub fn of_frame(me: &str, dest: &str, from: Option<&str>) -> Self {
@@ -38,7 +47,7 @@ impl Conversation {
         }
     }
 
-    /// Whether this user may read it.
+    /// Whether this user may read it, as far as its name says. Of rooms, their logs say who may.
     #[must_use]
     pub fn is_for(&self, user: &str) -> bool {
         self.0.split_once('+').is_none_or(|(low, high)| low == user || high == user)
@@ -58,27 +67,18 @@ impl Conversation {
     pub fn is_private(&self) -> bool {
         self.0.contains('+')
     }
+
+    /// Whether it is a room.
+    #[must_use]
+    pub fn is_room(&self) -> bool {
+        self.0.starts_with("rooms/")
+    }
 }
 
 impl fmt::Display for Conversation {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0)
     }
-}
-
-/// One message of a log, or of somebody's view of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// Its place.
-    pub seq: u64,
-    /// The sender's id for it.
-    pub id: String,
-    /// Who wrote it.
-    pub from: String,
-    /// Unix time in ms.
-    pub time: u64,
-    /// Its text, different for each message of a run.
-    pub text: String,
 }
 
 /// Something that happened, and when.
@@ -121,16 +121,52 @@ pub enum What {
         text: String,
         code: String,
     },
-    /// A session was opened; it goes on behind these places.
-    Opened { session: String, device: String, user: String, resumed: BTreeMap<Conversation, u64> },
-    /// A session joined; what is live follows after `head`.
-    Joined { session: String, conversation: Conversation, head: u64 },
+    /// A session was opened; it goes on behind these places. `door` is how it came in.
+    Opened {
+        session: String,
+        device: String,
+        user: String,
+        resumed: BTreeMap<Conversation, u64>,
+        #[serde(default)]
+        door: String,
+    },
+    /// A session joined; what is live follows after `head`. It had asked at that time.
+    Joined {
+        session: String,
+        conversation: Conversation,
+        head: u64,
+        #[serde(default)]
+        asked: u64,
+    },
+    /// A session was told that a conversation is not there for it, whether it had asked to go on there or read it.
+    Denied { session: String, conversation: Conversation },
     /// A session was told that entries are left out.
     Gap { session: String, conversation: Conversation, after: u64, before: u64, reset: bool },
     /// An entry came by itself.
     Saw { session: String, conversation: Conversation, entry: Entry },
-    /// Entries came as the answer to a question.
-    Fetched { session: String, conversation: Conversation, entries: Vec<Entry> },
+    /// A change of a room came to a session that doesn't read it.
+    Told { session: String, conversation: Conversation, entry: Entry },
+    /// Something came of a conversation that is no entry: who is there, or types.
+    Heard { session: String, conversation: Conversation, kind: String },
+    /// Entries came as the answer to a question; where `asked` says when that was, they are as they were then or later.
+    Fetched {
+        session: String,
+        conversation: Conversation,
+        entries: Vec<Entry>,
+        #[serde(default)]
+        asked: Option<u64>,
+    },
+    /// Messages were found by what they say.
+    Found { session: String, entries: Vec<(Conversation, Entry)>, asked: u64 },
+    /// Somebody tried something in a room, and was answered with this code, or with what they wanted.
+    Tried {
+        session: String,
+        user: String,
+        conversation: Conversation,
+        tried: String,
+        asked: u64,
+        answer: String,
+    },
     /// A subscriber on the broker got an entry for the first time.
     Overheard { conversation: Conversation, entry: Entry },
     /// A session got a 300.

@@ -2,11 +2,13 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`history`], [`recorder`] | what each client sent, had acknowledged and saw |
+//! | [`history`], [`entry`], [`recorder`] | what each client sent, had acknowledged and saw |
 //! | [`checker`] | the promises, as a function over histories |
 //! | [`figures`], [`say`] | what a run did, on a line that everybody sees |
 //! | [`device`] | a client that behaves well: sends again, resumes, fetches what is missing, confirms |
+//! | `line` | what it speaks over: a WebSocket, or a transport of SockJS |
 //! | `twin` | somebody who says each thing over two connections at once |
+//! | `keeper`, `spy` | who owns the room and changes who belongs to it, and who tries what they may not |
 //! | [`outsider`] | an MQTT client of our own, that sends again until the broker has confirmed |
 //! | [`proxy`] | stands between two programs, and delays, swallows and cuts what they say |
 //! | [`liar`] | stands there too, and tells clients what the server never said |
@@ -20,10 +22,13 @@ pub mod checker;
 pub mod clock;
 pub mod device;
 pub mod disk;
+pub mod entry;
 pub mod fault;
 pub mod figures;
 pub mod history;
+mod keeper;
 pub mod liar;
+mod line;
 pub mod outsider;
 pub mod proxy;
 pub mod read_only;
@@ -31,6 +36,7 @@ pub mod recorder;
 pub mod run;
 pub mod say;
 mod session;
+mod spy;
 pub mod stage;
 pub mod trace;
 mod twin;

@@ -13,9 +13,8 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::device::Phase;
-use super::history::{Conversation, What};
+use super::history::{Conversation, Entry, What};
 use super::recorder::Recorder;
-use super::session::entry;
 use crate::mqtt::Access;
 
 const CONNACK: u8 = 0x20;
@@ -171,7 +170,7 @@ pub(super) async fn overhear(mut outsider: Outsider, recorder: Recorder) {
     while let Ok(payload) = outsider.message().await {
         let frame: Value = serde_json::from_slice(&payload).unwrap_or_default();
         // The readings of other outsiders come here too, as they were published.
-        let Ok(entry) = entry(&frame) else { continue };
+        let Ok(entry) = Entry::read(&frame) else { continue };
         if heard.insert(entry.seq) {
             recorder.note(What::Overheard { conversation: Conversation::public(), entry });
         }

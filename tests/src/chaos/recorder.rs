@@ -23,8 +23,14 @@ impl Recorder {
     /// Adds what has happened just now.
     pub fn note(&self, what: What) {
         let mut records = self.lock();
-        let at = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let at = self.now();
         records.push(Record { at, what });
+    }
+
+    /// What time it is, in ms since the run began.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// How often something like this has happened.

@@ -6,19 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::checker::{self, Violation};
-use super::device::{Device, Identity, Orders, Phase, Status};
+use super::device::{Device, Habits, Identity, Orders, Phase, Status};
+use super::entry::number;
 use super::fault::{Fault, schedule};
 use super::figures::Figures;
-use super::history::{Conversation, DeviceOf, Entry, History, What};
+use super::history::{Conversation, Deed, DeviceOf, Entry, History, What};
+use super::keeper::{CHURNED, Keeper, ROOM};
 use super::liar::Lie;
 use super::outsider::{Outsider, overhear, publish_readings};
 use super::recorder::Recorder;
-use super::session::entry;
+use super::spy::Spy;
 use super::stage::{Configuration, Database, Stage};
 use super::twin::Twin;
 
@@ -44,6 +47,10 @@ const PEOPLE: [(&str, usize, &[&str]); 9] = [
 ];
 /// Who says everything twice, beside their device.
 const TWIN: &str = "ida";
+/// Who belongs to the room in the beginning; the first owns it.
+const MEMBERS: [&str; 4] = ["ann", "bob", "carol", "dave"];
+/// Who never belongs to it, and tries to get in.
+const STRANGER: &str = "eve";
 /// Messages that a device writes in a second, where nothing else is said.
 pub const RATE: u32 = 22;
 
@@ -87,8 +94,8 @@ struct Cast {
     identities: BTreeMap<String, Identity>,
     devices: Vec<DeviceOf>,
     states: Vec<watch::Receiver<Status>>,
-    /// Whether the one who says everything twice waits for answers.
-    twin: watch::Receiver<bool>,
+    /// Whether those who say everything twice and who own the room wait for answers.
+    busy: [watch::Receiver<bool>; 2],
 }
 
 impl Run {
@@ -216,15 +223,35 @@ impl Run {
         for (user, _, _) in PEOPLE {
             identities.insert(user.to_owned(), stage.sign_in(user).await?);
         }
+        self.make_room(stage, &identities[MEMBERS[0]], recorder).await?;
+        let (doors, sockjs) = (stage.doors(), self.sockjs());
         let (identity, seed) = (&identities[TWIN], self.seed ^ (0x54 << 32));
-        let (twin, busy) = Twin::new(identity, &stage.doors(), seed, recorder, orders.subscribe())?;
+        let (twin, twin_busy) = Twin::new(identity, &doors, sockjs, seed, recorder, orders.subscribe())?;
         tasks.spawn(twin.run());
-        let mut cast = Cast { identities, devices: Vec::new(), states: Vec::new(), twin: busy };
+        let (identity, seed) = (identities[MEMBERS[0]].clone(), self.seed ^ (0x4b << 32));
+        let (keeper, keeper_busy) =
+            Keeper::new(identity, doors.clone(), seed, recorder.clone(), orders.subscribe());
+        tasks.spawn(keeper.run());
+        for (number, user) in [STRANGER, CHURNED[1]].into_iter().enumerate() {
+            let spy = Spy {
+                identity: identities[user].clone(),
+                doors: doors.clone(),
+                sockjs,
+                stranger: user == STRANGER,
+                room: Conversation::room(ROOM),
+                recorder: recorder.clone(),
+                orders: orders.subscribe(),
+            };
+            tasks.spawn(spy.run(self.seed ^ (0x53 << 32) ^ u64::try_from(number)?));
+        }
+        let busy = [twin_busy, keeper_busy];
+        let mut cast = Cast { identities, devices: Vec::new(), states: Vec::new(), busy };
         for (user, count, partners) in PEOPLE {
             for number in 0..count {
                 let index = cast.devices.len();
                 let mut follows = vec![Conversation::public()];
                 follows.extend(partners.iter().map(|partner| Conversation::pair(user, partner)));
+                follows.extend(MEMBERS.contains(&user).then(|| Conversation::room(ROOM)));
                 let device = format!("{user}{number}");
                 let of = DeviceOf { device, user: user.to_owned(), follows };
                 cast.devices.push(of.clone());
@@ -233,7 +260,7 @@ impl Run {
                 let (device, status) = Device::new(
                     (index, of),
                     identity,
-                    (stage.doors(), self.rate),
+                    Habits { doors: doors.clone(), rate: self.rate, sockjs },
                     seed,
                     recorder.clone(),
                     orders.subscribe(),
@@ -243,6 +270,32 @@ impl Run {
             }
         }
         Ok(cast)
+    }
+
+    /// Whether SockJS is spoken, too. A lie is told over plain WebSockets.
+    fn sockjs(&self) -> bool {
+        self.lie.is_none()
+    }
+
+    async fn make_room(&self, stage: &Stage, owner: &Identity, recorder: &Recorder) -> Result<()> {
+        let (id, conversation, text) =
+            ("room".to_owned(), Conversation::room(ROOM), "room.create".to_owned());
+        let user = owner.id.clone();
+        recorder.note(What::Sent {
+            user: user.clone(),
+            id: id.clone(),
+            conversation: conversation.clone(),
+            text: text.clone(),
+        });
+        let mut visitor = stage.visit(owner).await?;
+        let data = json!({"title": "Operations", "open": false, "members": MEMBERS});
+        let dest = conversation.dest_for(&user);
+        visitor.send(&json!({"type": "room.create", "id": id, "dest": dest, "data": data})).await?;
+        let room = visitor.expect("reply").await?["data"].clone();
+        let (seq, time) = (number(&room["head"])?, number(&room["modified"])?);
+        let session = "ann-makes".to_owned();
+        recorder.note(What::Acknowledged { session, user, id, conversation, seq, time, text: Some(text) });
+        visitor.close().await
     }
 }
 
@@ -265,20 +318,40 @@ fn foreign(logs: &BTreeMap<Conversation, Vec<Entry>>) -> usize {
 async fn settle(stage: &Stage, cast: &Cast, healed: Instant) -> Result<BTreeMap<Conversation, Vec<Entry>>> {
     loop {
         let late = healed.elapsed() >= SETTLE;
-        if late || (!*cast.twin.borrow() && cast.states.iter().all(|state| quiet(&state.borrow()))) {
+        let busy = cast.busy.iter().any(|busy| *busy.borrow());
+        if late || (!busy && cast.states.iter().all(|state| quiet(&state.borrow()))) {
             let logs = read_logs(stage, cast).await?;
-            let heads = |state: &Status| {
-                state.heads.iter().all(|(conversation, head)| {
-                    logs.get(conversation).map_or(0, |entries| entries.len() as u64) == *head
+            let all = || {
+                cast.devices.iter().zip(&cast.states).all(|(device, state)| {
+                    let state = state.borrow();
+                    quiet(&state)
+                        && device.follows.iter().all(|place| knows(&logs, place, &device.user, &state))
                 })
             };
-            let all = || cast.states.iter().all(|state| quiet(&state.borrow()) && heads(&state.borrow()));
             if late || all() {
                 return Ok(logs);
             }
         }
         sleep(LOOK).await;
     }
+}
+
+/// Whether a device knows a whole log, where it may.
+fn knows(
+    logs: &BTreeMap<Conversation, Vec<Entry>>,
+    place: &Conversation,
+    user: &str,
+    state: &Status,
+) -> bool {
+    let log = logs.get(place).map_or(&[][..], Vec::as_slice);
+    let named = |entry: &&Entry| match &entry.does {
+        Some(Deed::Add(other) | Deed::Remove(other)) => other == user,
+        _ => false,
+    };
+    let last = log.iter().rfind(named).and_then(|entry| entry.does.as_ref());
+    let known = state.heads.get(place).copied();
+    // Who had to go has to know that, too.
+    if matches!(last, Some(Deed::Remove(_))) { known.is_none() } else { known == Some(log.len() as u64) }
 }
 
 /// Whether a device has said everything, and has everything that it knows of.
@@ -299,7 +372,7 @@ async fn read_logs(stage: &Stage, cast: &Cast) -> Result<BTreeMap<Conversation, 
             }
             let visitor = visitors.get_mut(device.user.as_str()).context("nobody to ask")?;
             let messages = visitor.whole_history(&conversation.dest_for(&device.user)).await?;
-            logs.insert(conversation.clone(), messages.iter().map(entry).collect::<Result<_>>()?);
+            logs.insert(conversation.clone(), messages.iter().map(Entry::read).collect::<Result<_>>()?);
         }
     }
     Ok(logs)

@@ -6,28 +6,24 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use futures::SinkExt;
+use anyhow::{Context, Result, bail};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
 
 use super::device::{Identity, Orders, Phase};
+use super::entry::{number, text};
 use super::history::{Conversation, What};
+use super::line::{Line, SILENCE, hello};
 use super::recorder::Recorder;
-use super::session::{frame, number, open, text};
+use crate::sockjs::Door;
 
 /// How often the two contradict each other.
 const CONTRADICTION: f64 = 0.25;
 /// How often something else follows under the same id.
 const SPENT: f64 = 0.25;
-/// How long an answer may take before a connection is given up.
-const SILENCE: Duration = Duration::from_secs(3);
 /// How soon to try again.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -45,9 +41,10 @@ struct Hand {
     name: String,
     identity: Identity,
     door: SocketAddr,
+    way: Option<Door>,
     recorder: Recorder,
     orders: watch::Receiver<Orders>,
-    socket: Option<WebSocketStream<TcpStream>>,
+    line: Option<Line>,
 }
 
 /// What is said under an id.
@@ -59,25 +56,29 @@ struct Said {
 }
 
 impl Twin {
-    /// Somebody who comes in by the first and the last door; and whether they still wait for answers.
+    /// Somebody who comes in by the first and the last door, there over SockJS if that may be; and whether they still wait
+    /// for answers.
     pub(super) fn new(
         identity: &Identity,
         doors: &[SocketAddr],
+        sockjs: bool,
         seed: u64,
         recorder: &Recorder,
         orders: watch::Receiver<Orders>,
     ) -> Result<(Self, watch::Receiver<bool>)> {
         let ends = [doors.first(), doors.last()].map(Option::<&SocketAddr>::copied);
         let [left, right] = ends.map(|door| door.context("no door"));
-        let hand = |name: &str, door| Hand {
+        let hand = |name: &str, door, way| Hand {
             name: format!("{}-{name}", identity.id),
             identity: identity.clone(),
             door,
+            way,
             recorder: recorder.clone(),
             orders: orders.clone(),
-            socket: None,
+            line: None,
         };
-        let hands = [hand("left", left?), hand("right", right?)];
+        let streaming = sockjs.then_some(Door::XhrStreaming);
+        let hands = [hand("left", left?, None), hand("right", right?, streaming)];
         let (busy, watched) = watch::channel(true);
         Ok((Self { hands, rng: StdRng::seed_from_u64(seed), orders, busy }, watched))
     }
@@ -125,32 +126,28 @@ impl Hand {
 
     /// Comes in, again and again, until it is in or all is over.
     async fn arrive(&mut self) {
-        while self.socket.is_none() && !self.is_over() {
+        while self.line.is_none() && !self.is_over() {
             match self.hello().await {
-                Ok(socket) => self.socket = Some(socket),
+                Ok(line) => self.line = Some(line),
                 Err(_) => sleep(RETRY).await,
             }
         }
     }
 
-    async fn hello(&self) -> Result<WebSocketStream<TcpStream>> {
-        let mut socket = open(self.door).await?;
-        let data = json!({"name": self.identity.name, "token": self.identity.token});
-        let hello = json!({"type": "hello", "id": "hello", "data": data});
-        socket.send(Message::text(hello.to_string())).await?;
-        let ready = timeout(SILENCE, frame(&mut socket)).await.context("no answer to hello")??;
-        ensure!(ready["type"] == 1000, "not let in: {ready}");
-        Ok(socket)
+    async fn hello(&self) -> Result<Line> {
+        let mut line = Line::open(self.door, self.way).await?;
+        hello(&mut line, &self.identity).await?;
+        Ok(line)
     }
 
     /// Sends it until it is accepted or refused for good, or all is over.
     async fn say(&mut self, said: &Said) {
         while !self.is_over() {
             self.arrive().await;
-            let Some(mut socket) = self.socket.take() else { return };
-            match self.ask(&mut socket, said).await {
+            let Some(mut line) = self.line.take() else { return };
+            match self.ask(&mut line, said).await {
                 Ok(settled) => {
-                    self.socket = Some(socket);
+                    self.line = Some(line);
                     if settled {
                         return;
                     }
@@ -165,7 +162,7 @@ impl Hand {
     }
 
     /// Sends it once; whether that has settled it.
-    async fn ask(&self, socket: &mut WebSocketStream<TcpStream>, said: &Said) -> Result<bool> {
+    async fn ask(&self, line: &mut Line, said: &Said) -> Result<bool> {
         let Said { id, conversation, text: sent } = said.clone();
         let (session, user) = (self.name.clone(), self.identity.id.clone());
         let dest = conversation.dest_for(&user);
@@ -177,8 +174,11 @@ impl Hand {
             text: sent.clone(),
         };
         self.recorder.note(sending);
-        socket.send(Message::text(message.to_string())).await?;
-        let answer = timeout(SILENCE, answer(socket, &id)).await.context("no answer")??;
+        let asking = async {
+            line.send(&message).await?;
+            answer(line, &id).await
+        };
+        let answer = timeout(SILENCE, asking).await.context("no answer")??;
         if answer["type"] == 100 {
             let (seq, time) = (number(&answer["seq"])?, number(&answer["time"])?);
             let text = Some(sent);
@@ -194,9 +194,9 @@ impl Hand {
 }
 
 /// What a message is answered with; everything else is not for here.
-async fn answer(socket: &mut WebSocketStream<TcpStream>, id: &str) -> Result<Value> {
+async fn answer(line: &mut Line, id: &str) -> Result<Value> {
     loop {
-        let frame = frame(socket).await?;
+        let frame = line.frame().await?;
         match (frame["type"].as_str(), frame["type"].as_u64()) {
             (_, Some(100)) if frame["data"] == id => return Ok(frame),
             (Some("error"), _) if frame["re"] == id => return Ok(frame),

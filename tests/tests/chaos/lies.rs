@@ -43,6 +43,8 @@ async fn each_of_them_turns_a_run_red() -> Result<()> {
         (Lie::Repeated, 5),
         (Lie::Changed, 6),
         (Lie::KeptBack, 7),
+        (Lie::StillThere, 4),
+        (Lie::LetIn, 4),
     ];
     assert!((1..=7).all(|promise| lies.iter().any(|(_, broken)| *broken == promise)));
     let outcomes = try_join_all(lies.map(|(lie, _)| run(lie))).await?;

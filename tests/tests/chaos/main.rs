@@ -18,5 +18,6 @@ mod lies;
 #[path = "../../../crates/store/tests/suite/cluster.rs"]
 mod postgres;
 mod read_only;
+mod replayed;
 mod runs;
 mod stuck;

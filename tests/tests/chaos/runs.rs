@@ -107,6 +107,8 @@ impl Scene {
         say(&format!("{} seed={seed} {figures}", self.name));
         run.demand(&outcome)?;
         assert!(figures.acknowledged > 0 && figures.foreign > 0, "nothing was said: {figures}");
+        let rooms = [figures.rooms, figures.removals, figures.changes, figures.barred, figures.sockjs];
+        assert!(rooms.iter().all(|count| *count > 0), "rooms and SockJS were left out: {figures}");
         for fault in self.first.map(|fault| fault.kind()) {
             assert!(figures.faults.contains_key(&fault) || figures.skipped.contains(&fault), "no {fault}");
         }

@@ -3,12 +3,14 @@
 //! 1. Every acknowledged message is in the log, and reaches every member that stays or returns, and the broker.
 //! 2. There is one gap-free order for each conversation, and each client sees it in that order.
 //! 3. There is one entry for each sender and id, and one answer.
-//! 4. Nobody sees what they may not.
+//! 4. Nobody sees what they may not: a pair is for the two, a room for those who belong to it, what was deleted for nobody.
 //! 5. Each session is shown each message at most once, and told of its delivery at most once.
 //! 6. What was not acknowledged is stored once or never, and nothing is stored that nobody sent.
 //! 7. Ten seconds after the last fault everybody's view equals the log.
 
+mod forms;
 mod logs;
+mod rooms;
 mod senders;
 mod streams;
 mod views;
@@ -16,6 +18,8 @@ mod views;
 use std::collections::HashMap;
 use std::fmt;
 
+use self::forms::Forms;
+use self::rooms::Rooms;
 use super::history::{Conversation, Entry, History};
 
 /// Records that are shown around a violation.
@@ -52,10 +56,12 @@ impl fmt::Display for Violation {
 #[must_use]
 pub fn check(history: &History) -> Vec<Violation> {
     let mut found = Vec::new();
+    let (index, rooms) = (Index::of(history), Rooms::of(history));
     logs::check(history, &mut found);
-    senders::check(history, &mut found);
-    streams::check(history, &mut found);
-    views::check(history, &mut found);
+    senders::check(history, &index, &mut found);
+    streams::check(history, &index, &mut found);
+    rooms::check(history, &rooms, &mut found);
+    views::check(history, &index, &rooms, &mut found);
     found.sort_by_key(|violation| violation.invariant);
     found
 }
@@ -81,11 +87,12 @@ pub fn report(history: &History, violations: &[Violation]) -> String {
 struct Index<'a> {
     places: HashMap<(&'a Conversation, u64), &'a Entry>,
     ids: HashMap<(&'a str, &'a str), (&'a Conversation, &'a Entry)>,
+    forms: Forms<'a>,
 }
 
 impl<'a> Index<'a> {
     fn of(history: &'a History) -> Self {
-        let mut index = Self { places: HashMap::new(), ids: HashMap::new() };
+        let mut index = Self { places: HashMap::new(), ids: HashMap::new(), forms: Forms::of(history) };
         for (conversation, entries) in &history.logs {
             for entry in entries {
                 index.places.insert((conversation, entry.seq), entry);

@@ -21,7 +21,7 @@ struct Content<'a> {
 }
 
 struct Senders<'a> {
-    index: Index<'a>,
+    index: &'a Index<'a>,
     sendings: HashMap<(&'a str, &'a str), Sending<'a>>,
     acknowledged: HashMap<&'a Conversation, u64>,
     lost: HashSet<(&'a str, &'a str)>,
@@ -29,9 +29,9 @@ struct Senders<'a> {
     found: &'a mut Vec<Violation>,
 }
 
-pub(super) fn check<'a>(history: &'a History, found: &'a mut Vec<Violation>) {
+pub(super) fn check<'a>(history: &'a History, index: &'a Index<'a>, found: &'a mut Vec<Violation>) {
     let mut senders = Senders {
-        index: Index::of(history),
+        index,
         sendings: HashMap::new(),
         acknowledged: HashMap::new(),
         lost: HashSet::new(),
@@ -93,7 +93,9 @@ impl<'a> Senders<'a> {
                 );
                 self.found.push(Violation::new(1, &[&id], what));
             }
-            Some(entry) if text.is_some_and(|text| entry.text != text) => {
+            Some(entry)
+                if text.is_some_and(|text| self.index.forms.original(conversation, entry) != text) =>
+            {
                 let what = format!("{id} of {user} was acknowledged for {text:?}, and the log has {entry:?}");
                 self.found.push(Violation::new(3, &[&id], what));
             }
@@ -112,7 +114,9 @@ impl<'a> Senders<'a> {
 
     fn refused(&mut self, (user, id): (&'a str, &'a str), sent: (&Conversation, &str), code: &str) {
         let stored = self.index.ids.get(&(user, id));
-        let is_stored = stored.is_some_and(|(conversation, entry)| (*conversation, &*entry.text) == sent);
+        let is_stored = stored.is_some_and(|(conversation, entry)| {
+            (*conversation, self.index.forms.original(conversation, entry)) == sent
+        });
         let (invariant, what) = match (code, stored) {
             ("id_conflict", _) if is_stored => (3, "as a conflict with itself"),
             ("id_conflict", None) => (3, "as a conflict with nothing"),
@@ -141,11 +145,17 @@ impl<'a> Senders<'a> {
                     self.found.push(Violation::new(4, &[&entry.id], what));
                     continue;
                 }
-                let Some(content) = here.find(|content| content.text == entry.text) else {
+                let Some(content) =
+                    here.find(|content| content.text == self.index.forms.original(conversation, entry))
+                else {
                     let what = format!("{} was sent with another text than {place}: {entry:?}", entry.id);
                     self.found.push(Violation::new(6, &[&entry.id], what));
                     continue;
                 };
+                if !self.index.forms.is_as_changed(conversation, entry) {
+                    let what = format!("{} is not as it was changed: {place} is {entry:?}", entry.id);
+                    self.found.push(Violation::new(6, &[&entry.id], what));
+                }
                 if entry.seq <= content.behind {
                     let what = format!(
                         "{} is {place}, and was sent after {} was acknowledged",

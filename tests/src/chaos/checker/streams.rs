@@ -2,26 +2,28 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::forms::Missing;
 use super::{Index, Violation};
-use crate::chaos::history::{Conversation, Entry, History, What};
+use crate::chaos::history::{Conversation, Deed, Entry, History, What};
 
 #[derive(Default)]
 struct Stream {
     /// What has to come next, once that is known.
     next: Option<u64>,
+    /// Whether its user was shown that they had to go. They may have come back since.
+    ended: bool,
     shown: HashSet<u64>,
     delivered: HashSet<u64>,
 }
 
 struct Streams<'a> {
-    index: Index<'a>,
+    index: &'a Index<'a>,
     users: HashMap<&'a str, &'a str>,
     streams: HashMap<(&'a str, &'a Conversation), Stream>,
     found: &'a mut Vec<Violation>,
 }
 
-pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
-    let index = Index::of(history);
+pub(super) fn check(history: &History, index: &Index<'_>, found: &mut Vec<Violation>) {
     let mut streams = Streams { index, users: HashMap::new(), streams: HashMap::new(), found };
     for record in &history.records {
         match &record.what {
@@ -31,17 +33,21 @@ pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
                     streams.stream(session, conversation).next = Some(seq + 1);
                 }
             }
-            What::Joined { session, conversation, head } if !conversation.is_private() => {
+            What::Joined { session, conversation, head, .. } if !conversation.is_private() => {
                 // Private entries come without a join too, so that it says nothing about what is next.
-                streams.stream(session, conversation).next.get_or_insert(head + 1);
+                let stream = streams.stream(session, conversation);
+                if std::mem::take(&mut stream.ended) {
+                    stream.next = None;
+                }
+                stream.next.get_or_insert(head + 1);
             }
             What::Gap { session, conversation, after, before, reset } => {
                 streams.gap(session, conversation, (*after, *before), *reset);
             }
             What::Saw { session, conversation, entry } => streams.saw(session, conversation, entry),
-            What::Fetched { session, conversation, entries } => {
+            What::Fetched { session, conversation, entries, asked } => {
                 for entry in entries {
-                    streams.compare(session, conversation, entry);
+                    streams.compare(session, conversation, entry, *asked);
                 }
                 if entries.windows(2).any(|pair| pair[1].seq != pair[0].seq + 1) {
                     let what =
@@ -49,6 +55,19 @@ pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
                     streams.found.push(Violation::new(2, &[session, conversation, &"fetched"], what));
                 }
             }
+            What::Told { session, conversation, entry } => {
+                streams.compare(session, conversation, entry, None);
+                let stream = streams.stream(session, conversation);
+                if stream.ended && stream.next == Some(entry.seq) {
+                    stream.next = Some(entry.seq + 1);
+                }
+            }
+            What::Found { session, entries, asked } => {
+                for (conversation, entry) in entries {
+                    streams.compare(session, conversation, entry, Some(*asked));
+                }
+            }
+            What::Denied { session, conversation } => streams.stream(session, conversation).next = None,
             What::Delivered { session, conversation, seq, id } => {
                 streams.delivered(session, conversation, *seq, id);
             }
@@ -78,9 +97,12 @@ impl<'a> Streams<'a> {
     }
 
     fn saw(&mut self, session: &'a str, conversation: &'a Conversation, entry: &'a Entry) {
-        self.compare(session, conversation, entry);
+        self.compare(session, conversation, entry, None);
+        let user = self.users.get(session).copied().unwrap_or_default();
+        let ends = matches!(&entry.does, Some(Deed::Remove(who)) if who == user);
         let stream = self.stream(session, conversation);
         let expected = stream.next.replace(entry.seq + 1);
+        stream.ended |= ends;
         let again = !stream.shown.insert(entry.seq);
         let seq = entry.seq;
         if again {
@@ -92,8 +114,14 @@ impl<'a> Streams<'a> {
         }
     }
 
-    /// What anybody is shown is what the log has at that place, and theirs to read.
-    fn compare(&mut self, session: &'a str, conversation: &'a Conversation, entry: &'a Entry) {
+    /// What anybody is shown is what the log has at that place, as it was then, and theirs to read.
+    fn compare(
+        &mut self,
+        session: &'a str,
+        conversation: &'a Conversation,
+        entry: &'a Entry,
+        asked: Option<u64>,
+    ) {
         let about: [&dyn std::fmt::Display; 2] = [&session, &entry.id];
         match self.users.get(session) {
             Some(user) if conversation.is_for(user) => {}
@@ -102,11 +130,21 @@ impl<'a> Streams<'a> {
                 self.found.push(Violation::new(4, &about, what));
             }
         }
-        let stored = self.index.places.get(&(conversation, entry.seq));
-        if stored.is_none_or(|stored| *stored != entry) {
+        let stored = self.index.places.get(&(conversation, entry.seq)).copied();
+        let forms = &self.index.forms;
+        let shows = stored.and_then(|stored| Some((stored, forms.shows(conversation, stored, entry)?)));
+        let Some((stored, shows)) = shows else {
             let what = format!("{session} was shown {entry:?} in {conversation}, and the log has {stored:?}");
-            self.found.push(Violation::new(2, &about, what));
-        }
+            return self.found.push(Violation::new(2, &about, what));
+        };
+        let missing = asked.and_then(|asked| forms.missing(conversation, stored, shows, asked));
+        let (invariant, change) = match missing {
+            None => return,
+            Some(Missing::Change(change)) => (2, change),
+            Some(Missing::Deletion(change)) => (4, change),
+        };
+        let what = format!("{session} asked long after {change} of {conversation} and was shown {entry:?}");
+        self.found.push(Violation::new(invariant, &about, what));
     }
 
     fn delivered(&mut self, session: &'a str, conversation: &'a Conversation, seq: u64, id: &'a str) {

@@ -2,14 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Violation;
+use super::rooms::Rooms;
+use super::{Index, Violation};
 use crate::chaos::history::{Conversation, History, What};
 
 /// How long after the last fault somebody may still lack something, in ms.
 const SETTLED: u64 = 10_000;
 
-pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
-    check_outside(history, found);
+pub(super) fn check(history: &History, index: &Index<'_>, rooms: &Rooms, found: &mut Vec<Violation>) {
+    check_outside(history, index, found);
     let healed = history.records.iter().rfind(|record| record.what == What::Healed).map(|record| record.at);
     let Some(healed) = healed else {
         found.push(Violation::new(7, &[&"healed"], "the faults never ended".to_owned()));
@@ -18,7 +19,8 @@ pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
     let known = known(history, healed + SETTLED);
     let nothing = HashSet::new();
     for device in &history.devices {
-        for conversation in &device.follows {
+        let theirs = |place: &&Conversation| !place.is_room() || rooms.belongs(place, &device.user);
+        for conversation in device.follows.iter().filter(theirs) {
             let entries = history.logs.get(conversation).map_or(&[][..], Vec::as_slice);
             let view = known.get(&(device.device.as_str(), conversation)).unwrap_or(&nothing);
             let missing: Vec<_> =
@@ -37,15 +39,16 @@ pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
 }
 
 /// What the broker's subscribers got is the log: where the broker kept everything, all of it.
-fn check_outside(history: &History, found: &mut Vec<Violation>) {
+fn check_outside(history: &History, index: &Index<'_>, found: &mut Vec<Violation>) {
     let public = Conversation::public();
     let log = history.logs.get(&public).map_or(&[][..], Vec::as_slice);
     let mut heard = HashSet::new();
     for record in &history.records {
         let What::Overheard { conversation, entry } = &record.what else { continue };
         heard.insert(entry.seq);
-        let place = usize::try_from(entry.seq).ok().and_then(|seq| log.get(seq.checked_sub(1)?));
-        if place != Some(entry) || *conversation != public {
+        let stored = index.places.get(&(&public, entry.seq));
+        let is_it = stored.is_some_and(|stored| index.forms.shows(&public, stored, entry).is_some());
+        if !is_it || *conversation != public {
             let what = format!("{entry:?} was published in {conversation}, and is not in its log");
             found.push(Violation::new(2, &[&entry.id], what));
         }
@@ -67,10 +70,12 @@ fn known(history: &History, until: u64) -> HashMap<(&str, &Conversation), HashSe
                 devices.insert(session, device);
                 continue;
             }
-            What::Saw { session, conversation, entry } => {
+            What::Saw { session, conversation, entry } | What::Told { session, conversation, entry } => {
                 (session, conversation, std::slice::from_ref(entry))
             }
-            What::Fetched { session, conversation, entries } => (session, conversation, entries.as_slice()),
+            What::Fetched { session, conversation, entries, .. } => {
+                (session, conversation, entries.as_slice())
+            }
             _ => continue,
         };
         if let Some(device) = devices.get(session.as_str()) {

@@ -31,6 +31,10 @@ pub enum Lie {
     Changed,
     /// Somebody gets no messages any more.
     KeptBack,
+    /// Who was removed from a room goes on getting what is said there.
+    StillThere,
+    /// Who doesn't belong to a room is told what is said there when they ask.
+    LetIn,
 }
 
 /// What a liar knows of all connections.
@@ -38,6 +42,8 @@ pub enum Lie {
 pub(super) struct Secrets {
     /// The newest private message, and the two who may see it.
     private: Option<([String; 2], String)>,
+    /// The newest message of a room.
+    room: Option<Value>,
 }
 
 /// One connection, as the liar sees it.
@@ -47,6 +53,8 @@ pub(super) struct Listener {
     user: String,
     chances: u32,
     kept: Option<Value>,
+    /// Whether they were removed from the room.
+    removed: bool,
 }
 
 /// What becomes of a client's frame.
@@ -60,7 +68,7 @@ pub(super) struct Changed {
 
 impl Listener {
     pub(super) fn new(lie: Lie) -> Self {
-        Self { lie, user: String::new(), chances: 0, kept: None }
+        Self { lie, user: String::new(), chances: 0, kept: None, removed: false }
     }
 
     fn is_turn(&mut self) -> bool {
@@ -100,6 +108,13 @@ impl Listener {
             again["time"] = json!(frame["time"].as_u64()? + 1);
             return Some(vec![text.to_owned(), again.to_string()]);
         }
+        if matches!(self.lie, Lie::StillThere | Lie::LetIn) {
+            return self.tell_of_room(secrets, &frame, text);
+        }
+        let changes = ["edit", "delete", "react"].map(Value::from).contains(&frame["type"]);
+        if changes && self.lie == Lie::KeptBack && self.user == DEAF && self.chances > EVERY {
+            return Some(Vec::new());
+        }
         if frame["type"] != "msg" {
             return None;
         }
@@ -109,6 +124,23 @@ impl Listener {
             return None;
         }
         self.tell(secrets, frame, text)
+    }
+
+    fn tell_of_room(&mut self, secrets: &mut Secrets, frame: &Value, text: &str) -> Option<Vec<String>> {
+        if frame["type"] == "room" && frame["data"]["user"] == self.user.as_str() {
+            self.removed = frame["data"]["change"] == "remove";
+        }
+        if frame["type"] == "msg" && frame["dest"].as_str()?.starts_with("rooms/") {
+            secrets.room = Some(frame.clone());
+        }
+        let said = secrets.room.as_ref()?;
+        if self.lie == Lie::StillThere {
+            let turn = self.removed && self.is_turn();
+            return turn.then(|| vec![text.to_owned(), said.to_string()]);
+        }
+        let asked = frame["re"].as_str().filter(|_| frame["data"]["code"] == "not_found")?;
+        let answer = json!({"type": "reply", "re": asked, "dest": said["dest"], "data": {"messages": [said], "head": said["seq"]}});
+        Some(vec![answer.to_string()])
     }
 
     fn tell(&mut self, secrets: &Secrets, frame: Value, text: &str) -> Option<Vec<String>> {
@@ -137,7 +169,7 @@ impl Listener {
                 made_up["id"] = json!("made-up");
                 Some(vec![text.to_owned(), made_up.to_string()])
             }
-            Lie::Nothing | Lie::Lost | Lie::Changed | Lie::TwoAnswers => None,
+            Lie::Nothing | Lie::Lost | Lie::Changed | Lie::TwoAnswers | Lie::StillThere | Lie::LetIn => None,
         }
     }
 }

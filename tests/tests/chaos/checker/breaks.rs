@@ -1,10 +1,12 @@
 //! Ways to break each promise in a good history.
 
-use mqttchat_e2e::chaos::history::{Conversation, Entry, History, Record, What};
+use mqttchat_e2e::chaos::history::{Conversation, Deed, Entry, History, Record, What};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::story::{is_acknowledged, is_saw, log_of, places, public, public_log, some};
+use super::story::{
+    is_acknowledged, is_saw, is_shut, log_of, places, public, public_log, removals, room, some,
+};
 
 /// Breaks one promise in a good history.
 pub(super) type Breaks = fn(&mut History, &mut StdRng);
@@ -220,7 +222,7 @@ pub(super) const BREAKS: &[(&str, u8, Breaks)] = &[
     ("somebody fetches a conversation of others", 4, |history, _| {
         let conversation = Conversation::pair("ann", "bob");
         let entries = history.logs[&conversation][..1].to_vec();
-        let what = What::Fetched { session: "carol0.3".to_owned(), conversation, entries };
+        let what = What::Fetched { session: "carol0.3".to_owned(), conversation, entries, asked: None };
         history.records.push(Record { at: u64::MAX, what });
     }),
     ("a private message is in public", 4, |history, rng| {
@@ -243,6 +245,132 @@ pub(super) const BREAKS: &[(&str, u8, Breaks)] = &[
         if let What::Delivered { id, .. } = &mut history.records[place].what {
             id.push('x');
         }
+    }),
+    ("who was removed is shown what is said afterwards", 4, |history, _| {
+        let (seq, place) = gone(history);
+        let (session, at) = session_of(history, place);
+        let entry = history.logs[&room()][seq as usize].clone();
+        let what = What::Saw { session, conversation: room(), entry };
+        history.records.insert(place + 1, Record { at, what });
+    }),
+    ("who was removed is told of the room's next change", 4, |history, _| {
+        let (seq, place) = gone(history);
+        let (session, at) = session_of(history, place);
+        let mut entry = history.logs[&room()][seq as usize].clone();
+        entry.does = Some(Deed::Add("dave".to_owned()));
+        let what = What::Told { session, conversation: room(), entry };
+        history.records.insert(place + 1, Record { at, what });
+    }),
+    ("who was removed still hears who types", 4, |history, _| {
+        let (_, place) = gone(history);
+        let (session, at) = session_of(history, place);
+        let what = What::Heard { session, conversation: room(), kind: "typing".to_owned() };
+        history.records.insert(place + 1, Record { at, what });
+    }),
+    ("who was removed is let in again by themselves", 4, |history, _| {
+        let (_, place) = last_gone(history);
+        let (session, _) = session_of(history, place);
+        let what = What::Joined { session, conversation: room(), head: 1, asked: u64::MAX };
+        history.records.push(Record { at: u64::MAX, what });
+    }),
+    ("who was removed is given an old page long after", 4, |history, _| {
+        let (_, place) = last_gone(history);
+        let (session, _) = session_of(history, place);
+        let entries = vec![history.logs[&room()][0].clone()];
+        let what = What::Fetched { session, conversation: room(), entries, asked: Some(u64::MAX) };
+        history.records.push(Record { at: u64::MAX, what });
+    }),
+    ("who was removed writes all the same", 4, |history, _| {
+        let (seq, _) = gone(history);
+        log_of(history, room())[seq as usize].from = "bob".to_owned();
+    }),
+    ("somebody is shown a room in which they are not", 4, |history, rng| {
+        let like = |what: &What| matches!(what, What::Saw { conversation, .. } if *conversation == room());
+        let place = some(history, rng, like);
+        if let What::Saw { session, .. } = &mut history.records[place].what {
+            "eve-spy.1".clone_into(session);
+        }
+    }),
+    ("a stranger gets what they want", 4, |history, rng| {
+        let place = some(history, rng, |what| matches!(what, What::Tried { .. }));
+        if let What::Tried { answer, .. } = &mut history.records[place].what {
+            "what they wanted".clone_into(answer);
+        }
+    }),
+    ("a stranger finds what is said in a room", 4, |history, rng| {
+        let found = vec![(room(), history.logs[&room()][1].clone())];
+        let place = some(history, rng, |what| matches!(what, What::Found { .. }));
+        if let What::Found { entries, .. } = &mut history.records[place].what {
+            *entries = found;
+        }
+    }),
+    ("what was deleted is shown to who asks later", 4, |history, _| {
+        let log = &history.logs[&public()];
+        let mut gone = log.iter().find(|entry| entry.marks.deleted).cloned().unwrap();
+        gone.text = sent_text(history, &gone);
+        gone.marks = Default::default();
+        let what = What::Fetched {
+            session: "ann0.1".to_owned(),
+            conversation: public(),
+            entries: vec![gone],
+            asked: Some(u64::MAX),
+        };
+        history.records.push(Record { at: u64::MAX, what });
+    }),
+    ("what was changed is shown as it was to who asks later", 2, |history, _| {
+        let log = &history.logs[&public()];
+        let mut changed = log.iter().find(|entry| entry.marks.edited.is_some()).cloned().unwrap();
+        changed.text = sent_text(history, &changed);
+        changed.marks = Default::default();
+        let what = What::Fetched {
+            session: "ann0.1".to_owned(),
+            conversation: public(),
+            entries: vec![changed],
+            asked: Some(u64::MAX),
+        };
+        history.records.push(Record { at: u64::MAX, what });
+    }),
+    ("somebody is shown a reaction that nobody had", 2, |history, rng| {
+        let like = |what: &What| matches!(what, What::Saw { entry, .. } if !entry.marks.reactions.is_empty());
+        let place = some(history, rng, like);
+        if let What::Saw { entry, .. } = &mut history.records[place].what {
+            entry.marks.reactions.insert("👎".to_owned(), vec!["bob".to_owned()]);
+        }
+    }),
+    ("a change is forgotten", 6, |history, _| {
+        let log = public_log(history);
+        if let Some(edited) = log.iter_mut().find(|entry| entry.marks.edited.is_some()) {
+            edited.marks.edited = None;
+        }
+    }),
+    ("the text of what was deleted stays", 6, |history, _| {
+        let log = public_log(history);
+        if let Some(gone) = log.iter_mut().find(|entry| entry.marks.deleted) {
+            gone.text.push_str("still there");
+        }
+    }),
+    ("somebody is told of a change of a room twice", 5, |history, rng| {
+        let place = some(history, rng, |what| matches!(what, What::Told { .. }));
+        let again = history.records[place].clone();
+        history.records.insert(place + 1, again);
+    }),
+    ("who comes back to a room lacks what was said meanwhile", 7, |history, _| {
+        let (seq, _) = gone(history);
+        for record in &mut history.records {
+            if let What::Fetched { session, conversation, entries, .. } = &mut record.what
+                && session.starts_with("bob")
+                && *conversation == room()
+            {
+                entries.retain(|entry| entry.seq != seq + 1);
+            }
+        }
+        history.records.retain(|record| {
+            !matches!(&record.what, What::Saw { session, conversation, entry } if session.starts_with("bob") && *conversation == room() && entry.seq == seq + 1)
+        });
+    }),
+    ("who was removed is never told so", 7, |history, _| {
+        let (_, place) = last_gone(history);
+        history.records.remove(place);
     }),
     ("a session is shown a message twice", 5, |history, rng| {
         let place = some(history, rng, is_saw);
@@ -292,8 +420,14 @@ pub(super) const BREAKS: &[(&str, u8, Breaks)] = &[
         });
     }),
     ("somebody gets an entry too late", 7, |history, _| {
-        let last = history.records.len() - 1;
-        history.records[last].at += 10_100;
+        let last = history.logs[&public()].len() as u64;
+        let late = |what: &What| {
+            matches!(what, What::Saw { session, conversation, entry }
+                if session.starts_with("bob") && *conversation == public() && entry.seq == last)
+        };
+        for place in places(history, late) {
+            history.records[place].at = u64::MAX;
+        }
     }),
     ("somebody gets nothing at all", 7, |history, _| {
         let theirs = |name: &str| name.starts_with("carol");
@@ -304,13 +438,41 @@ pub(super) const BREAKS: &[(&str, u8, Breaks)] = &[
     ("the faults never end", 7, |history, _| history.records.retain(|record| record.what != What::Healed)),
 ];
 
+/// Where Bob was removed, to come back after others had said something, and the record that told him.
+fn gone(history: &History) -> (u64, usize) {
+    removals(history, "bob").into_iter().find(|(seq, place)| is_shut(history, "bob", *seq, *place)).unwrap()
+}
+
+/// Where Carol was removed for good.
+fn last_gone(history: &History) -> (u64, usize) {
+    removals(history, "carol").pop().unwrap()
+}
+
+fn session_of(history: &History, place: usize) -> (String, u64) {
+    let Record { at, what: What::Saw { session, .. } } = &history.records[place] else {
+        return Default::default();
+    };
+    (session.clone(), *at)
+}
+
+/// What somebody sent as this entry.
+fn sent_text(history: &History, entry: &Entry) -> String {
+    let sent = history.records.iter().find_map(|record| match &record.what {
+        What::Sent { id, text, .. } | What::Published { id, text, .. } if *id == entry.id => {
+            Some(text.clone())
+        }
+        _ => None,
+    });
+    sent.unwrap_or_default()
+}
+
 fn refuse(history: &mut History, rng: &mut StdRng, code: &str) {
     let place = some(history, rng, is_acknowledged);
     let What::Acknowledged { session, user, id, conversation, seq, .. } = history.records[place].what.clone()
     else {
         return;
     };
-    let text = history.logs[&conversation][seq as usize - 1].text.clone();
+    let text = sent_text(history, &history.logs[&conversation][seq as usize - 1]);
     let what = What::Refused { session, user, id, conversation, text, code: code.to_owned() };
     history.records.push(Record { at: u64::MAX, what });
 }

@@ -21,9 +21,10 @@ fn a_good_history_is_found_good() {
 
 #[test]
 fn every_broken_promise_is_found() {
-    for (what, invariant, breaks) in BREAKS {
-        for seed in 0..50 {
-            let mut history = Story::rich(seed);
+    for seed in 0..30 {
+        let good = Story::rich(seed);
+        for (what, invariant, breaks) in BREAKS {
+            let mut history = good.clone();
             breaks(&mut history, &mut StdRng::seed_from_u64(seed));
             let violations = check(&history);
             let found = violations.iter().any(|violation| violation.invariant == *invariant);
