@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::eventually;
 use crate::mqtt::Access;
 use crate::port::Port;
 use crate::process::Process;
@@ -22,7 +23,7 @@ const STARTED_WITHIN: Duration = Duration::from_secs(150);
 #[derive(Debug)]
 pub struct RabbitMq {
     port: Port,
-    _server: Process,
+    server: Process,
     _names: Process,
     _home: TempDir,
     _ports: [Port; 2],
@@ -76,7 +77,7 @@ impl RabbitMq {
         let mut server = Process::start("rabbitmq", &mut server)?;
         let said = "Server startup complete";
         server.line_within(STARTED_WITHIN, said, |line| line.contains(said).then_some(())).await?;
-        Ok(Self { port, _server: server, _names: names, _home: home, _ports: ports })
+        Ok(Self { port, server, _names: names, _home: home, _ports: ports })
     }
 
     /// Its URL with a user's login, as `--broker` takes it.
@@ -89,6 +90,19 @@ impl RabbitMq {
     #[must_use]
     pub fn access(&self, user: &str) -> Access {
         Access { address: self.address(), login: Some((user.to_owned(), user.to_owned())) }
+    }
+
+    /// Waits until it has refused this to a user, as its log says.
+    ///
+    /// # Errors
+    /// When it has not within 30 s.
+    pub async fn expect_refusal(&self, what: &str, user: &str) -> Result<()> {
+        let by = format!("refused for user '{user}'");
+        eventually(&format!("{what} to be refused"), async || {
+            let lines = self.server.output();
+            Ok(lines.iter().any(|line| line.contains(what) && line.contains(&by)).then_some(()))
+        })
+        .await
     }
 
     fn address(&self) -> SocketAddr {
