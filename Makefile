@@ -80,6 +80,16 @@ chaos-campaign: test-tools ## The same until 100 kills and 200,000 messages are 
 	$(BUILD_SERVER)
 	@tests/campaign.sh
 
+# What they find goes to fuzz/artifacts; inputs that reach something new are kept below fuzz/target.
+FUZZ_SECONDS ?= 60
+.PHONY: fuzz
+fuzz: ## What strangers' bytes are parsed by, under a fuzzer; needs nightly Rust and cargo-fuzz (FUZZ_SECONDS=… for each)
+	for target in $$($(CARGO) +nightly fuzz list); do \
+		mkdir -p "fuzz/target/corpus/$$target"; \
+		$(CARGO) +nightly fuzz run "$$target" "fuzz/target/corpus/$$target" "fuzz/corpus/$$target" -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=4096; \
+	done
+
 # What later versions of Node have by themselves.
 NODE_18 := --experimental-global-customevent --experimental-global-webcrypto
 

@@ -62,6 +62,7 @@ mod rooms;
 mod roster;
 mod route;
 mod routes;
+mod said;
 mod search;
 mod secrecy;
 mod sequencer;
