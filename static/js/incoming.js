@@ -123,6 +123,8 @@ export class Incoming {
       if (entry.from === conversation.with && typeof entry.name === "string") conversation.title = entry.name;
       if (news && entry.type === "msg" && entry.from !== me && entry.deleted !== true) this.#count(conversation, entry);
       if (news && entry.type === "delete") this.#takenBack(conversation, entry);
+      // Whoever writes, on whatever device, has read what is before it; after 1000 the server has counted so already.
+      if (news && entry.from === me && !this.catchingUp) this.#readUpTo(conversation, entry.seq);
       conversation.past?.changeBy(entry);
     }
     if (conversation.room !== null) this.rooms.arrived(conversation, entries, news);
@@ -231,8 +233,13 @@ export class Incoming {
 
   /** On another device of this user. @param {Conversation} conversation @param {number} seq */
   #readElsewhere(conversation, seq) {
-    const { log } = conversation;
     conversation.readSent = Math.max(conversation.readSent, seq);
+    this.#readUpTo(conversation, seq);
+  }
+
+  /** What is not read yet stands behind `seq`. @param {Conversation} conversation @param {number} seq */
+  #readUpTo(conversation, seq) {
+    const { log } = conversation;
     let left = 0;
     for (let at = Math.max(seq + 1, log.first); at <= log.last; at += 1) {
       const entry = log.at(at);

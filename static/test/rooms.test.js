@@ -209,6 +209,18 @@ test("what is read on another device is not new here any more", async () => {
   assert.deepEqual([conversation.unread, conversation.read], [1, 0]);
 });
 
+test("who writes on another device has read what is before it", async () => {
+  const page = new Page();
+  await page.enter();
+  for (let seq = 1; seq <= 2; seq += 1) page.socket.say(entry(seq, { dest: "private/ann" }));
+  const conversation = page.store.conversation("private/bob");
+  assert.equal(conversation.unread, 2);
+  page.socket.say(entry(3, { from: "ann", name: "Ann", dest: "private/bob" }));
+  assert.deepEqual([conversation.unread, conversation.readSent], [0, 0], "but it was not looked at here");
+  page.socket.say(entry(4, { dest: "private/ann" }));
+  assert.equal(conversation.unread, 1);
+});
+
 test("people are found by those whom the page has met", async () => {
   const page = new Page();
   await page.enter({}, { online: 1, roster: [{ id: "cy", name: "Cy", state: "offline" }] });
