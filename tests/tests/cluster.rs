@@ -100,6 +100,65 @@ async fn a_private_message_and_its_receipt_cross_between_nodes() -> Result<()> {
     Ok(())
 }
 
+/// The `seq`s that somebody has been shown in a private conversation, in the order in which they came.
+fn shown(user: &User) -> Vec<u64> {
+    let seen = user.seen();
+    seen.iter().filter(|frame| frame["type"] == "msg").filter_map(|frame| frame["seq"].as_u64()).collect()
+}
+
+#[tokio::test]
+async fn who_writes_to_each_other_for_the_first_time_sees_both() -> Result<()> {
+    let nodes = Nodes::start().await?;
+    for round in 0..12 {
+        let (ann, bob) = (format!("ann{round}"), format!("bob{round}"));
+        let (mut one, mut two) = try_join(nodes.one.user(&ann), nodes.two.user(&bob)).await?;
+        let (to_two, to_one) = (format!("private/{bob}"), format!("private/{ann}"));
+        try_join(one.say(&to_two, "to two"), two.say(&to_one, "to one")).await?;
+        for user in [&one, &two] {
+            try_join(user.expect_text("to one"), user.expect_text("to two")).await?;
+            assert_eq!(shown(user), [1, 2], "round {round}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_answer_without_the_broker_hides_nothing_that_came_before_it() -> Result<()> {
+    let mut nodes = Nodes::start().await?;
+    let (mut ann, mut bob) = try_join(nodes.one.user("Ann"), nodes.two.user("Bob")).await?;
+    nodes.broker.kill().await?;
+    ann.say("private/bob", "from one").await?;
+    bob.say("private/ann", "from two").await?;
+    for user in [&ann, &bob] {
+        try_join(user.expect_text("from one"), user.expect_text("from two")).await?;
+        assert_eq!(shown(user), [1, 2]);
+    }
+    // Whoever signs in now has had it all; what comes next, they get, and nothing twice.
+    let again = bob.resume(nodes.two.address(), &[]).await?;
+    ann.say("private/bob", "and more").await?;
+    for user in [&bob, &again] {
+        user.expect_text("and more").await?;
+    }
+    assert_eq!(shown(&again).last(), Some(&3));
+    assert_eq!(shown(&bob), [1, 2, 3]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_first_messages_of_a_conversation_all_come_when_they_come_together() -> Result<()> {
+    let nodes = Nodes::start().await?;
+    for round in 0..12 {
+        let (ann, bob) = (format!("ann{round}"), format!("bob{round}"));
+        let (mut one, two) = try_join(nodes.one.user(&ann), nodes.two.user(&bob)).await?;
+        for text in ["a", "b", "c", "d"] {
+            one.say(&format!("private/{bob}"), text).await?;
+        }
+        two.expect_text("d").await?;
+        assert_eq!(shown(&two), [1, 2, 3, 4], "round {round}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_same_id_on_two_nodes_at_once_is_stored_once() -> Result<()> {
     let nodes = Nodes::start().await?;

@@ -100,6 +100,7 @@ impl Bridge {
         let confirmed = store.confirmed(&lease.name).await?;
         let parts = HubParts { store, authenticator, node: lease.name.clone(), incarnation, confirmed };
         let hub = Arc::new(Hub::new(parts, options));
+        hub.settle_positions().await?;
         let public = hub.sequencer(&Conversation::Public).await?;
         let newest =
             hub.store.entries_before(&Conversation::Public, None, hub.options.limits.history).await?;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use mqttchat_protocol::Conversation;
@@ -19,6 +20,9 @@ const HEADS_EVERY: Duration = Duration::from_millis(500);
 /// Positions can become visible out of order: those of this long before are looked at again.
 const OVERLAP: Duration = Duration::from_secs(5);
 
+/// Positions below the newest that may still become visible when a node starts.
+const UNSETTLED: u64 = 10_000;
+
 /// Conversations that are compared at once.
 const HEADS_PAGE: u64 = 1000;
 
@@ -34,17 +38,30 @@ impl Listener for Quiet {
 }
 
 impl Hub {
+    /// The position up to which every entry has been in the log for some seconds.
+    pub(crate) fn settled(&self) -> u64 {
+        self.settled.load(Ordering::Acquire)
+    }
+
+    /// Finds that position out when the node starts, before anybody asks.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub(crate) async fn settle_positions(&self) -> Result<(), StoreError> {
+        let newest = self.store.newest_position().await?;
+        self.settled.store(newest.saturating_sub(UNSETTLED), Ordering::Release);
+        Ok(())
+    }
+
     /// Compares the heads of conversations with what has come, for as long as the node runs.
     pub(crate) async fn compare_heads(self: Arc<Self>) {
         let mut ticks = interval(HEADS_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut seen: VecDeque<(Instant, u64)> = VecDeque::new();
-        let mut floor = 0;
+        let mut floor = self.settled();
         loop {
             ticks.tick().await;
             match self.compare_heads_once(floor).await {
-                // Whoever signs in after the first time reads the store.
-                Ok(newest) if floor == 0 => floor = newest,
                 Ok(newest) => seen.push_back((Instant::now(), newest)),
                 Err(error) => tracing::warn!(%error, "the heads of conversations can't be compared"),
             }
@@ -52,6 +69,7 @@ impl Hub {
                 && at.elapsed() >= OVERLAP
             {
                 floor = floor.max(position);
+                self.settled.store(floor, Ordering::Release);
                 seen.pop_front();
             }
         }
@@ -73,10 +91,9 @@ impl Hub {
 
     /// The log of a conversation reaches up to `head`.
     fn rung_head(self: &Arc<Self>, conversation: &Conversation, head: u64) {
-        match self.known_sequencer(conversation) {
-            Some(sequencer) if sequencer.ring_for(head) => self.repair(&sequencer),
-            Some(_) => {}
-            None => self.rung_unknown(conversation, head),
+        let Some(sequencer) = self.reading(conversation) else { return };
+        if sequencer.ring_for(head) {
+            self.repair(&sequencer);
         }
     }
 

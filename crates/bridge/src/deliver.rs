@@ -242,7 +242,13 @@ impl Hub {
         if sessions.is_empty() {
             return self.known_sequencer(&entry.conversation);
         }
-        let sequencer = self.sequencer_from(&entry.conversation, entry.seq);
+        if self.is_cluster() {
+            // What stands before it may be another node's, and not have come here yet.
+            let sequencer = self.sequencer_or(&entry.conversation, None);
+            self.attach_pair(&sequencer);
+            return Some(sequencer);
+        }
+        let sequencer = self.sequencer_or(&entry.conversation, Some(entry.seq - 1));
         // One that waits for the store to say where the log stands need not wait any longer.
         sequencer.settle(entry.seq - 1);
         let before = sequencer.head().unwrap_or(0).min(entry.seq - 1);

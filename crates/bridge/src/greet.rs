@@ -166,7 +166,7 @@ pub(crate) async fn open_as(
     let link = Link::new(hub.confirm.clone());
     let session_id = format!("{:016x}", rand::random::<u64>());
     let who = Caller::new(identity.user.clone(), identity.name.clone());
-    let handle = Arc::new(Handle::new(session_id, who, link).following(only));
+    let handle = Arc::new(Handle::new(session_id, who, link, hub.settled()).following(only));
     // Registered first: what comes from now on is not missed by what is read below.
     let (present, bucket) = Present::new(hub, &handle);
     let outcome = resume(hub, &handle, id, hello, identity).await?;
@@ -185,7 +185,10 @@ async fn resume(
     identity: &Identity,
 ) -> Result<Outcome, Refusal> {
     let undelivered = if handle.hears_all() {
-        hub.store.undelivered(&handle.who.user).await.map_err(store_away)?
+        hub.store
+            .undelivered(&handle.who.user, hub.is_cluster().then_some(handle.since))
+            .await
+            .map_err(store_away)?
     } else {
         Vec::new()
     };

@@ -63,6 +63,8 @@ pub(crate) struct Hub {
     pub(crate) broker: watch::Sender<Result<(), String>>,
     /// Turns true once, when the server goes down.
     pub(crate) stopping: watch::Sender<bool>,
+    /// See [`Hub::settled`].
+    pub(crate) settled: AtomicU64,
     sequencers: Mutex<HashMap<Conversation, Arc<Sequencer>>>,
     dirty: Mutex<Vec<Arc<Sequencer>>>,
     wake: Notify,
@@ -111,6 +113,7 @@ impl Hub {
             dials: Semaphore::new(DIALS_AT_ONCE),
             broker,
             stopping: watch::channel(false).0,
+            settled: AtomicU64::new(0),
             sequencers: Mutex::default(),
             dirty: Mutex::default(),
             wake: Notify::new(),
@@ -137,12 +140,8 @@ impl Hub {
         self.sequencers().get(conversation).cloned()
     }
 
-    /// The sequencer of a conversation; a new one begins right before `seq`.
-    pub(crate) fn sequencer_from(&self, conversation: &Conversation, seq: u64) -> Arc<Sequencer> {
-        self.sequencer_or(conversation, Some(seq - 1))
-    }
-
-    fn sequencer_or(&self, conversation: &Conversation, head: Option<u64>) -> Arc<Sequencer> {
+    /// The sequencer of a conversation; a new one begins behind `head`, or waits to be told where.
+    pub(crate) fn sequencer_or(&self, conversation: &Conversation, head: Option<u64>) -> Arc<Sequencer> {
         let mut sequencers = self.sequencers();
         if let Some(known) = sequencers.get(conversation) {
             return known.clone();

@@ -20,9 +20,6 @@ const ORIGIN: &[u8] = br#","topic":""#;
 /// What is not of the log and older than this, in ms, is dropped.
 const PASSING_MAX_AGE: u64 = 30_000;
 
-/// What is older than a session by more than this, in ms, was in the log when it was opened, whosever clock is off.
-const OPENED_MARGIN: u64 = 5_000;
-
 /// Topics of runs of nodes whose counters are remembered.
 const ORIGINS_MAX: usize = 10_000;
 
@@ -126,17 +123,9 @@ impl Hub {
         if entry.seq == 0 || !fits(topic, &conversation) {
             return;
         }
-        let Some(sequencer) = self.known_sequencer(&conversation) else {
-            return self.rung_unknown(&conversation, entry.seq);
-        };
+        let Some(sequencer) = self.reading(&conversation) else { return };
         if sequencer.head().is_some_and(|head| head >= entry.seq) {
             return;
-        }
-        if let Conversation::Pair(one, other) = &conversation {
-            let before = sequencer.head().unwrap_or(entry.seq - 1).min(entry.seq - 1);
-            for session in self.sessions_of_pair(one, other) {
-                session.attach(&sequencer, before);
-            }
         }
         let id = entry.id.as_deref().and_then(MessageId::parse);
         let effect = EntryKind::parse(entry.kind).and_then(|kind| effect(kind, json));
@@ -151,43 +140,6 @@ impl Hub {
             self.repair(&sequencer);
         }
         self.wake(&sequencer);
-    }
-
-    /// Something came in a private conversation that nobody here reads. Where its users are here, the log says how it
-    /// stands: what MQTT brings may be old, and is never where a conversation begins.
-    pub(crate) fn rung_unknown(self: &Arc<Self>, conversation: &Conversation, seq: u64) {
-        let Conversation::Pair(one, other) = conversation else { return };
-        if self.sessions_of_pair(one, other).is_empty() {
-            return;
-        }
-        let (hub, conversation) = (self.clone(), conversation.clone());
-        tokio::spawn(async move {
-            if let Err(error) = hub.read_unknown(&conversation, seq).await {
-                tracing::warn!(%error, "a private conversation can't be read; its next message tries again");
-            }
-        });
-    }
-
-    async fn read_unknown(
-        self: &Arc<Self>,
-        conversation: &Conversation,
-        seq: u64,
-    ) -> Result<(), mqttchat_store::StoreError> {
-        let Conversation::Pair(one, other) = conversation else { return Ok(()) };
-        let entries = self.store.entries_after(conversation, seq - 1, 1).await?;
-        let Some(entry) = entries.first() else { return Ok(()) };
-        let cursors = self.store.cursors(conversation).await?;
-        let sequencer = self.sequencer(conversation).await?;
-        for session in self.sessions_of_pair(one, other) {
-            let delivered = cursors
-                .iter()
-                .find(|cursor| cursor.user == session.who.user)
-                .map_or(0, |cursor| cursor.delivered);
-            // A session that doesn't read it had everything when it was opened.
-            let old = entry.time + OPENED_MARGIN < session.opened_at;
-            session.attach(&sequencer, if old { delivered } else { delivered.min(seq - 1) });
-        }
-        Ok(())
     }
 
     /// What is not of the log, if another node has said it, just now, on this topic, and for the first time.

@@ -18,6 +18,7 @@
 //! the way is read from there.
 
 mod again;
+mod attach;
 mod auth;
 mod bell;
 mod bridge;

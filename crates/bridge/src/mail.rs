@@ -23,8 +23,8 @@ pub(crate) struct Handle {
     pub(crate) id: String,
     /// Whose it is.
     pub(crate) who: Caller,
-    /// When it was opened, Unix time in ms.
-    pub(crate) opened_at: u64,
+    /// Entries above this position may not have been in the log when it was opened; those up to it were.
+    pub(crate) since: u64,
     /// Wakes it.
     pub(crate) bell: Arc<Bell>,
     /// Its MQTT client.
@@ -60,12 +60,12 @@ pub(crate) struct RoomMail {
 }
 
 impl Handle {
-    pub(crate) fn new(id: String, who: Caller, link: Link) -> Self {
+    pub(crate) fn new(id: String, who: Caller, link: Link, since: u64) -> Self {
         Self {
             id,
             who,
             link,
-            opened_at: now_ms(),
+            since,
             bell: Arc::default(),
             only: None,
             mail: Mutex::default(),
@@ -83,6 +83,11 @@ impl Handle {
     /// Whether it hears of all that is its user's.
     pub(crate) fn hears_all(&self) -> bool {
         self.only.is_none()
+    }
+
+    /// Whether it hears of what comes in this conversation of its user.
+    pub(crate) fn hears_of(&self, conversation: &Conversation) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(conversation))
     }
 
     fn mail(&self) -> MutexGuard<'_, Mail> {
@@ -105,7 +110,7 @@ impl Handle {
 
     /// Leaves a change of a room for it.
     pub(crate) fn send_room(&self, change: RoomMail) {
-        if self.only.as_ref().is_some_and(|only| !only.contains(&change.conversation)) {
+        if !self.hears_of(&change.conversation) {
             return;
         }
         let mut mail = self.mail();
@@ -120,7 +125,7 @@ impl Handle {
 
     /// Tells it that something came in a private conversation of its user, after `seq`.
     pub(crate) fn attach(&self, sequencer: &Arc<Sequencer>, seq: u64) {
-        if self.only.as_ref().is_some_and(|only| !only.contains(&sequencer.conversation)) {
+        if !self.hears_of(&sequencer.conversation) {
             return;
         }
         self.mail().attach.push((sequencer.clone(), seq));

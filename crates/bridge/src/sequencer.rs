@@ -37,6 +37,7 @@ pub(crate) struct Sequencer {
     roster: Mutex<Roster>,
     dirty: AtomicBool,
     repairing: AtomicBool,
+    attaching: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -113,6 +114,7 @@ impl Sequencer {
             roster: Mutex::default(),
             dirty: AtomicBool::new(false),
             repairing: AtomicBool::new(false),
+            attaching: AtomicBool::new(false),
         }
     }
 
@@ -295,6 +297,21 @@ impl Sequencer {
     /// Removes a reader.
     pub(crate) fn remove_reader(&self, key: usize) {
         let _ = self.readers().try_remove(key);
+    }
+
+    /// Whether the session that this wakes reads it.
+    pub(crate) fn is_read_by(&self, bell: &Arc<Bell>) -> bool {
+        self.readers().iter().any(|(_, reader)| Arc::ptr_eq(reader, bell))
+    }
+
+    /// Claims the work of having its users' sessions read it; true for the one who has to do it.
+    pub(crate) fn start_attaching(&self) -> bool {
+        !self.attaching.swap(true, Ordering::AcqRel)
+    }
+
+    /// Ends that work.
+    pub(crate) fn end_attaching(&self) {
+        self.attaching.store(false, Ordering::Release);
     }
 
     /// How many readers it has.

@@ -1,5 +1,7 @@
 //! Names of users, rooms and conversations, read and written (docs/protocol.md §1).
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 use mqttchat_protocol::{ApiSecret, Conversation, Dest, MessageId, Party, RoomId, UserId};
 use proptest::prelude::*;
 

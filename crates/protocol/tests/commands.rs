@@ -1,5 +1,7 @@
 //! Every frame that a client can send, and what the server reads in it (docs/protocol.md §2 to §4).
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 use std::collections::BTreeMap;
 
 use mqttchat_protocol::{

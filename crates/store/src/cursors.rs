@@ -86,12 +86,17 @@ impl Store {
         on_backend!(self, backend => backend.cursors(conversation).await)
     }
 
-    /// The private conversations whose head is above the user's delivered cursor.
+    /// The private conversations whose head is above the user's delivered cursor; with `since`, also those whose newest
+    /// entry has a position above that, delivered or not.
     ///
     /// # Errors
     /// [`StoreError`] when the store can't be read.
-    pub async fn undelivered(&self, user: &UserId) -> Result<Vec<Undelivered>, StoreError> {
-        on_backend!(self, backend => backend.undelivered(user).await)
+    pub async fn undelivered(
+        &self,
+        user: &UserId,
+        since: Option<u64>,
+    ) -> Result<Vec<Undelivered>, StoreError> {
+        on_backend!(self, backend => backend.undelivered(user, since).await)
     }
 
     /// What a user has not read of their private conversations and of the rooms that they belong to: messages of others,

@@ -216,6 +216,14 @@ impl Store {
         on_backend!(self, backend => backend.changed_heads(after_position, limit).await)
     }
 
+    /// The highest position there is; 0 in an empty log.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be read.
+    pub async fn newest_position(&self) -> Result<u64, StoreError> {
+        on_backend!(self, backend => backend.newest_position().await)
+    }
+
     /// The entries above `after`, oldest first, at most `limit`. `seq` is consecutive.
     ///
     /// # Errors

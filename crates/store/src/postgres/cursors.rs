@@ -15,7 +15,8 @@ const CURSORS: &str = "
 
 const UNDELIVERED: &str = "
     SELECT c.key, m.delivered, c.head FROM cursors m JOIN conversations c ON c.id = m.conversation
-    WHERE m.party = (SELECT party FROM users WHERE id = $1) AND c.one IS NOT NULL AND c.head > m.delivered
+    WHERE m.party = (SELECT party FROM users WHERE id = $1) AND c.one IS NOT NULL
+        AND (c.head > m.delivered OR c.position > $2)
     ORDER BY c.key";
 
 /// Private ones by the partner's name, the rooms they belong to, and the public one; only then what each holds. Whoever
@@ -96,8 +97,13 @@ impl Postgres {
         })
     }
 
-    pub(crate) async fn undelivered(&self, user: &UserId) -> Result<Vec<Undelivered>, StoreError> {
-        let rows = self.pool.read(UNDELIVERED, &[&user.as_str()]).await?;
+    pub(crate) async fn undelivered(
+        &self,
+        user: &UserId,
+        since: Option<u64>,
+    ) -> Result<Vec<Undelivered>, StoreError> {
+        let since = signed(since.unwrap_or(u64::MAX));
+        let rows = self.pool.read(UNDELIVERED, &[&user.as_str(), &since]).await?;
         all(&rows, |row| {
             Ok(Undelivered {
                 conversation: parsed(row, 0, Conversation::parse)?,

@@ -91,6 +91,12 @@ impl Postgres {
         })
     }
 
+    pub(crate) async fn newest_position(&self) -> Result<u64, StoreError> {
+        let newest = "SELECT coalesce(max(position), 0) FROM conversations";
+        let rows = self.pool.read(newest, &[]).await?;
+        Ok(all(&rows, |row| number(row, 0))?.first().copied().unwrap_or(0))
+    }
+
     pub(crate) async fn entries_after(
         &self,
         conversation: &Conversation,

@@ -12,7 +12,9 @@ use crate::{Access, ConversationSummary, Cursor, StoreError, Undelivered};
 const UNDELIVERED: &str = "
     SELECT c.key, m.delivered, (SELECT max(seq) FROM entries WHERE conversation = c.id) AS head
     FROM cursors m JOIN conversations c ON c.id = m.conversation
-    WHERE m.party = (SELECT party FROM users WHERE id = ?1) AND c.one IS NOT NULL AND head > m.delivered
+    WHERE m.party = (SELECT party FROM users WHERE id = ?1) AND c.one IS NOT NULL
+        AND (head > m.delivered
+             OR (SELECT position FROM entries WHERE conversation = c.id ORDER BY seq DESC LIMIT 1) > ?2)
     ORDER BY c.key";
 
 /// Private ones by the partner's name, the rooms they belong to, and the public one; only then what each holds. Whoever
@@ -161,12 +163,16 @@ impl Sqlite {
             .await
     }
 
-    pub(crate) async fn undelivered(&self, user: &UserId) -> Result<Vec<Undelivered>, StoreError> {
-        let user = user.clone();
+    pub(crate) async fn undelivered(
+        &self,
+        user: &UserId,
+        since: Option<u64>,
+    ) -> Result<Vec<Undelivered>, StoreError> {
+        let (user, since) = (user.clone(), signed(since.unwrap_or(u64::MAX)));
         self.readers
             .read(move |connection| {
                 let mut statement = connection.prepare_cached(UNDELIVERED)?;
-                let mut rows = statement.query([user.as_str()])?;
+                let mut rows = statement.query((user.as_str(), since))?;
                 let mut undelivered = Vec::new();
                 while let Some(row) = rows.next()? {
                     undelivered.push(Undelivered {

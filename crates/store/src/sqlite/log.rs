@@ -80,6 +80,13 @@ impl Sqlite {
             .await
     }
 
+    pub(crate) async fn newest_position(&self) -> Result<u64, StoreError> {
+        let newest = "SELECT coalesce(max(position), 0) FROM entries";
+        self.readers
+            .read(move |connection| Ok(unsigned(connection.query_row(newest, [], |row| row.get(0))?)))
+            .await
+    }
+
     pub(crate) async fn entries_after(
         &self,
         conversation: &Conversation,

@@ -123,7 +123,7 @@ pub async fn notes_to_oneself(place: &impl Place) {
     let notes = pair("ann", "ann");
     send(&store, "ann", &notes, 2).await;
     assert_eq!(store.cursors(&notes).await.unwrap(), [cursor("ann", 2, 0)]);
-    assert!(store.undelivered(&user("ann")).await.unwrap().is_empty());
+    assert!(store.undelivered(&user("ann"), None).await.unwrap().is_empty());
 }
 
 pub async fn undelivered_conversations(place: &impl Place) {
@@ -141,16 +141,21 @@ pub async fn undelivered_conversations(place: &impl Place) {
         head,
     };
     let mut all = vec![waiting(&with_bob, 0, 3), waiting(&with_cleo, 0, 1), waiting(&with_lamp, 0, 2)];
-    assert_eq!(store.undelivered(&ann).await.unwrap(), all);
+    assert_eq!(store.undelivered(&ann, None).await.unwrap(), all);
     store.set_delivered(&ann, &with_bob, 2).await.unwrap();
     store.set_delivered(&ann, &with_cleo, 1).await.unwrap();
     all = vec![waiting(&with_bob, 2, 3), waiting(&with_lamp, 0, 2)];
-    assert_eq!(store.undelivered(&ann).await.unwrap(), all);
-    assert!(store.undelivered(&user("bob")).await.unwrap().is_empty(), "one's own are delivered");
-    assert!(store.undelivered(&user("nobody")).await.unwrap().is_empty());
+    assert_eq!(store.undelivered(&ann, None).await.unwrap(), all);
+    assert!(store.undelivered(&user("bob"), None).await.unwrap().is_empty(), "one's own are delivered");
+    assert!(store.undelivered(&user("nobody"), None).await.unwrap().is_empty());
+    let oldest = store.entries_after(&with_bob, 0, 1).await.unwrap()[0].position;
+    let newest = store.newest_position().await.unwrap();
+    let with_cleo_too = [waiting(&with_bob, 2, 3), waiting(&with_cleo, 1, 1), waiting(&with_lamp, 0, 2)];
+    assert_eq!(store.undelivered(&ann, Some(oldest)).await.unwrap(), with_cleo_too, "whatever came lately");
+    assert_eq!(store.undelivered(&ann, Some(newest)).await.unwrap(), all);
     store.close().await;
     let store = open(place).await;
-    assert_eq!(store.undelivered(&ann).await.unwrap(), all);
+    assert_eq!(store.undelivered(&ann, None).await.unwrap(), all);
 }
 
 pub async fn a_users_conversations(place: &impl Place) {
