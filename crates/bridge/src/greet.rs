@@ -87,7 +87,7 @@ pub(crate) async fn greet<T: Transport>(
                 },
             },
         };
-        strikes.refused(refusal.code, Instant::now());
+        strikes.refused(&refusal, Instant::now());
         if refusal.code != ErrorCode::BadFrame {
             strikes.good();
         }

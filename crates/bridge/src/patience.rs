@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use mqttchat_protocol::ErrorCode;
+use mqttchat_protocol::{ErrorCode, Refusal};
 
 use crate::hub::far_future;
 use crate::session::CloseCode;
@@ -20,7 +20,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// So many bad frames in a row end a session (docs/protocol.md §2).
 const BAD_FRAMES_MAX: u32 = 10;
 
-/// So many frames refused for their rate, without a pause of [`RATE_PAUSE`], end a session with 4429.
+/// So many frames that came before their `retry_after`, without a pause of [`RATE_PAUSE`], end a session with 4429.
 const RATE_REFUSALS_MAX: u32 = 200;
 
 /// A pause after which refusals for the rate are forgotten.
@@ -98,6 +98,8 @@ pub(crate) struct Strikes {
     bad_in_a_row: u32,
     rate_refusals: u32,
     last_rate_refusal: Option<Instant>,
+    /// What the last refusal asked it to wait for.
+    wait_until: Option<Instant>,
 }
 
 impl Strikes {
@@ -112,13 +114,16 @@ impl Strikes {
     }
 
     /// Something was refused.
-    pub(crate) fn refused(&mut self, code: ErrorCode, now: Instant) {
-        match code {
+    pub(crate) fn refused(&mut self, refusal: &Refusal, now: Instant) {
+        match refusal.code {
             ErrorCode::BadFrame => self.bad_in_a_row += 1,
             ErrorCode::RateLimited => {
                 let paused = self.last_rate_refusal.is_none_or(|last| now.duration_since(last) > RATE_PAUSE);
-                self.rate_refusals = if paused { 1 } else { self.rate_refusals + 1 };
+                // Whoever waits as they are told has done nothing wrong, however often they have to.
+                let early = self.wait_until.is_some_and(|until| now < until);
+                self.rate_refusals = if paused { 0 } else { self.rate_refusals } + u32::from(early);
                 self.last_rate_refusal = Some(now);
+                self.wait_until = refusal.retry_after.map(|wait| now + Duration::from_millis(wait));
             }
             _ => {}
         }
@@ -140,35 +145,53 @@ impl Strikes {
 mod tests {
     use super::*;
 
+    fn bad(code: ErrorCode) -> Refusal {
+        Refusal::new(code, "no frame")
+    }
+
     #[test]
     fn ten_bad_frames_in_a_row() {
         let (mut strikes, now) = (Strikes::default(), Instant::now());
         for _ in 0..9 {
-            strikes.refused(ErrorCode::BadFrame, now);
+            strikes.refused(&bad(ErrorCode::BadFrame), now);
         }
         strikes.good();
-        strikes.refused(ErrorCode::UnknownType, now);
+        strikes.refused(&bad(ErrorCode::UnknownType), now);
         for _ in 0..9 {
-            strikes.refused(ErrorCode::BadFrame, now);
+            strikes.refused(&bad(ErrorCode::BadFrame), now);
         }
         assert_eq!(strikes.verdict(), None);
-        strikes.refused(ErrorCode::BadFrame, now);
+        strikes.refused(&bad(ErrorCode::BadFrame), now);
         assert_eq!(strikes.verdict().map(|close| close.0), Some(4400));
+    }
+
+    fn limited(retry_after: u64) -> Refusal {
+        Refusal { retry_after: Some(retry_after), ..Refusal::new(ErrorCode::RateLimited, "too fast") }
     }
 
     #[test]
     fn a_client_that_never_pauses_is_closed() {
         let (mut strikes, now) = (Strikes::default(), Instant::now());
-        for count in 0..RATE_REFUSALS_MAX - 1 {
-            strikes.refused(ErrorCode::RateLimited, now + Duration::from_millis(u64::from(count)));
+        for count in 0..RATE_REFUSALS_MAX {
+            strikes.refused(&limited(50), now + Duration::from_millis(u64::from(count)));
         }
         assert_eq!(strikes.verdict(), None);
         let mut pausing = Strikes::default();
         for count in 0..RATE_REFUSALS_MAX * 2 {
-            pausing.refused(ErrorCode::RateLimited, now + (RATE_PAUSE + Duration::from_millis(1)) * count);
+            let now = now + (RATE_PAUSE + Duration::from_millis(1)) * count;
+            pausing.refused(&limited(5000), now);
         }
         assert_eq!(pausing.verdict(), None);
-        strikes.refused(ErrorCode::RateLimited, now + Duration::from_secs(1));
+        strikes.refused(&limited(50), now + Duration::from_millis(220));
         assert_eq!(strikes.verdict().map(|close| close.0), Some(4429));
+    }
+
+    #[test]
+    fn a_client_that_waits_as_it_is_told_stays() {
+        let (mut strikes, now) = (Strikes::default(), Instant::now());
+        for count in 0..RATE_REFUSALS_MAX * 2 {
+            strikes.refused(&limited(30), now + Duration::from_millis(30) * count);
+        }
+        assert_eq!(strikes.verdict(), None);
     }
 }

@@ -196,7 +196,7 @@ impl Session {
 
     /// Tells the client that something was not done, and remembers it.
     pub(crate) fn refuse(&mut self, refusal: &Refusal) {
-        self.strikes.refused(refusal.code, Instant::now());
+        self.strikes.refused(refusal, Instant::now());
         self.outbox.push_back(refusal.to_frame());
     }
 
@@ -225,7 +225,7 @@ impl Session {
 
     fn apply(&mut self, outcome: Outcome) {
         if let Some(refusal) = &outcome.refusal {
-            self.strikes.refused(refusal.code, Instant::now());
+            self.strikes.refused(refusal, Instant::now());
         }
         self.outbox.extend(outcome.frames);
         for cursor in outcome.cursors {
