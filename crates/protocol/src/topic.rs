@@ -45,9 +45,9 @@ impl Topics {
             Conversation::Public | Conversation::Room(_) => {
                 vec![format!("{}{conversation}/{leaf}", self.prefix)]
             }
-            Conversation::Pair(one, other) if one == other => vec![private(one)],
             Conversation::Pair(one, other) => {
-                [one, other].into_iter().filter(|party| !party.is_foreign()).map(private).collect()
+                let other = (other != one).then_some(other);
+                [one].into_iter().chain(other).filter(|party| !party.is_foreign()).map(private).collect()
             }
         }
     }
@@ -190,5 +190,7 @@ mod tests {
         let ann = Party::parse("ann").unwrap();
         assert_eq!(topics.msgs(&Conversation::pair(ann.clone(), ann.clone())), ["private/ann/msgs"]);
         assert_eq!(topics.msgs(&Conversation::pair(Party::foreign("lamp"), ann)), ["private/ann/msgs"]);
+        let lamp = || Party::foreign("lamp");
+        assert_eq!(topics.msgs(&Conversation::pair(lamp(), lamp())), [""; 0]);
     }
 }
