@@ -9,6 +9,7 @@
 
 import * as protocol from "./protocol.js";
 import { after, backoff } from "./backoff.js";
+import { sign } from "./sign.js";
 
 /**
  * @typedef {"idle" | "connecting" | "ready" | "waiting" | "stopped"} Phase
@@ -56,6 +57,8 @@ export class Connection extends EventTarget {
   #status = { phase: "idle", reason: "", retryAt: null };
   #attempt = 0;
   #helloId = "";
+  /** What this session signs with, where the server looks at it. @type {string | null} */
+  #key = null;
   #readySince = 0;
   /** Frames received, and when the last one was. */
   #heard = 0;
@@ -119,7 +122,8 @@ export class Connection extends EventTarget {
    */
   send(frame) {
     if (!this.ready || this.#socket === null) return false;
-    this.#socket.send(JSON.stringify(frame));
+    const signs = this.#key !== null && typeof frame.type === "string";
+    this.#socket.send(JSON.stringify(signs ? { ...frame, sign: sign(/** @type {string} */ (this.#key), frame) } : frame));
     return true;
   }
 
@@ -173,6 +177,7 @@ export class Connection extends EventTarget {
     this.#backAt = this.#limitedUntil = null;
     const ping = data?.limits?.ping;
     this.#pingMs = Number.isFinite(ping) && ping > 0 ? ping : protocol.DEFAULT_LIMITS.ping;
+    this.#key = typeof data?.key === "string" ? data.key : null;
     this.#become("ready", "");
     this.#watch();
     this.#emit("ready", data);

@@ -48,7 +48,8 @@
  * @typedef {object} Ready  The data of the 1000 frame.
  * @property {User} user
  * @property {string} session
- * @property {string} [token]
+ * @property {string | null} [token]
+ * @property {string} [key]  What this session signs with.
  * @property {number} protocol
  * @property {string} log
  * @property {Limits} limits

@@ -32,6 +32,7 @@ pub mod driver;
 mod eventually;
 pub mod http;
 pub mod https;
+pub mod jwt;
 pub mod mqtt;
 pub mod port;
 mod process;

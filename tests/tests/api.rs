@@ -17,7 +17,8 @@ use anyhow::{Context, Result, ensure};
 use futures::future::{try_join, try_join_all};
 use hyper::Request;
 use mqttchat_e2e::http::{self, Response};
-use mqttchat_e2e::{App, Mosquitto, PATIENCE, app};
+use mqttchat_e2e::socket::Ending;
+use mqttchat_e2e::{App, Mosquitto, PATIENCE, app, eventually};
 use postgres::Cluster;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -28,7 +29,7 @@ struct Nodes {
     one: App,
     two: App,
     url: String,
-    _broker: Mosquitto,
+    broker: Mosquitto,
     _database: Cluster,
 }
 
@@ -38,7 +39,7 @@ impl Nodes {
         let url = database.database("chat");
         let node = || App::builder().no_rate_limit().args(["--database", &url]).broker(&broker.url()).start();
         let (one, two) = try_join(node(), node()).await?;
-        Ok(Self { one, two, url, _broker: broker, _database: database })
+        Ok(Self { one, two, url, broker, _database: database })
     }
 }
 
@@ -214,6 +215,56 @@ async fn a_revoked_key_is_of_no_use_on_any_node() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_blocked_user_is_out_on_every_node_without_the_broker_too() -> Result<()> {
+    let mut nodes = Nodes::start().await?;
+    let (ann, bob) = (nodes.one.user("Ann").await?, nodes.two.user("Bob").await?);
+    let there = ann.resume(nodes.two.address(), &[]).await?;
+    let programs = [&nodes.one, &nodes.two].map(|node| Program::new(node, &ann.token));
+    let mut stream = programs[1].follow("public", None).await?;
+    stream.begun().await?;
+    nodes.broker.kill().await?;
+    let database = ["--database", nodes.url.as_str()];
+    let ended = app::run([&["user", "block", "Ann"][..], &database].concat()).await?;
+    let blocked = Instant::now();
+    ensure!(ended.status == Some(0), "{}", ended.stderr);
+    for program in &programs {
+        assert_eq!(program.send("m1", "public", "still me").await?.0, 401);
+    }
+    for session in [&ann, &there] {
+        session.expect_error(Value::Null, "unauthorized").await?;
+        assert_eq!(session.expect_end().await?, Ending::Closed(4401));
+    }
+    assert_eq!(stream.expect("error").await?["data"]["code"], "unauthorized");
+    assert_eq!(stream.next().await?, None);
+    assert!(blocked.elapsed() < Duration::from_secs(2), "{:?}", blocked.elapsed());
+    assert!(bob.seen_of("msg").is_empty());
+    let ended = app::run([&["user", "unblock", "Ann"][..], &database].concat()).await?;
+    ensure!(ended.status == Some(0), "{}", ended.stderr);
+    assert_eq!(programs[1].send("m2", "public", "back again").await?.0, 201);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rotated_secret_is_known_on_every_node() -> Result<()> {
+    let nodes = Nodes::start().await?;
+    let (mut ann, bob) = (nodes.one.member("Ann").await?, nodes.two.member("Bob").await?);
+    let here = Program::new(&nodes.two, &ann.token);
+    let ended = app::run(["secret", "rotate", "--grace", "0", "--database", &nodes.url]).await?;
+    ensure!(ended.status == Some(0), "{}", ended.stderr);
+    eventually("both nodes to know of it", async || {
+        let told = |node: &App| node.output().iter().any(|line| line.contains("master secrets have changed"));
+        Ok((told(&nodes.one) && told(&nodes.two)).then_some(()))
+    })
+    .await?;
+    assert_eq!(here.send("m1", "public", "with the old token").await?.0, 401);
+    ann.say("public", "over the new secret").await?;
+    bob.expect_text("over the new secret").await?;
+    let cat = nodes.one.user("Cat").await?;
+    assert_eq!(Program::new(&nodes.two, &cat.token).send("m1", "public", "hello").await?.0, 201);
+    Ok(())
+}
+
+#[tokio::test]
 async fn whoever_is_removed_from_a_room_hears_nothing_more_of_it() -> Result<()> {
     let nodes = Nodes::start().await?;
     let (ann, bob) = (nodes.one.user("Ann").await?, nodes.two.user("Bob").await?);
@@ -242,7 +293,18 @@ async fn every_line_of_the_documents_works() -> Result<()> {
     let data = server.data();
     let secret = key(
         &["--data", &data.to_string_lossy()],
-        &["create", "Deploy Bot", "--scope", "read", "--scope", "write", "--scope", "rooms"],
+        &[
+            "create",
+            "Deploy Bot",
+            "--scope",
+            "read",
+            "--scope",
+            "write",
+            "--scope",
+            "rooms",
+            "--scope",
+            "admin",
+        ],
     )
     .await?;
     let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/api.md");

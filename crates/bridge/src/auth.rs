@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use mqttchat_protocol::{DisplayName, ErrorCode, Hello, Refusal, Token, UserId};
-use mqttchat_store::{ClaimOutcome, Store, User};
+use mqttchat_protocol::{DisplayName, ErrorCode, Hello, Refusal, RoomId, Token, UserId};
+use mqttchat_store::{ClaimOutcome, Scopes, Store, User};
 
-use crate::deliver::unavailable;
+use crate::deliver::{BLOCKED, unavailable};
 use crate::hub::Hub;
 
 /// Whom a session belongs to.
@@ -18,6 +18,31 @@ pub struct Identity {
     pub name: Arc<str>,
     /// What proves it next time, where this server issues tokens.
     pub token: Option<String>,
+    /// For how long, and for what.
+    pub grant: Grant,
+}
+
+/// What somebody was signed in for, and what ends it. By itself all that a user may do, for as long as they like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// When it ends, Unix time in ms: sessions are closed with 4401 then, unless a fresh token came before.
+    pub expires: Option<u64>,
+    /// What it is for; what else is asked is `forbidden`.
+    pub scopes: Scopes,
+    /// The rooms that it is for; `None`: all that the user may see.
+    pub rooms: Option<Arc<[RoomId]>>,
+    /// The serial of the guest token that was shown, which ends with the next one that is issued.
+    pub(crate) serial: Option<u64>,
+    /// The API key that was shown, by its number.
+    pub(crate) key: Option<u64>,
+    /// What the node knew of revocations before the user was looked at.
+    pub(crate) as_of: Option<u64>,
+}
+
+impl Default for Grant {
+    fn default() -> Self {
+        Self { expires: None, scopes: Scopes::ALL, rooms: None, serial: None, key: None, as_of: None }
+    }
 }
 
 /// Why nobody was signed in.
@@ -58,7 +83,9 @@ impl Hub {
     /// # Errors
     /// [`Denied`], of the authenticator, or since the store is away.
     pub(crate) async fn identify(&self, hello: &Hello) -> Result<Identity, Denied> {
+        let as_of = self.revocations.looked();
         let mut identity = self.authenticator.authenticate(hello).await?;
+        identity.grant.as_of = Some(as_of);
         if let Some(issuer) = self.authenticator.issuer() {
             // What the application calls them may be no name to show; an id always is one.
             let name =
@@ -88,7 +115,7 @@ impl Hub {
             Some(user) if &*user.issuer != issuer => {
                 unauthorized("this id belongs to somebody else on this server")
             }
-            Some(user) if user.blocked => unauthorized("this user has been blocked by the operator"),
+            Some(user) if user.blocked => unauthorized(BLOCKED),
             Some(user) if *user.name != *name.as_str() => {
                 self.store.rename_user(&user.id, name).await.map_err(store_away)?;
                 Ok(())
@@ -126,7 +153,7 @@ impl Guests {
             return Err(unauthorized("a newer token was issued for this user; use that one"));
         }
         if user.blocked {
-            return Err(unauthorized("this user has been blocked by the operator"));
+            return Err(unauthorized(BLOCKED));
         }
         if let Some(name) = &hello.name
             && name.as_str() != &*user.name
@@ -160,7 +187,8 @@ impl Guests {
 
     fn identity(&self, user: &User) -> Identity {
         let token = Token { user: user.id.clone(), serial: user.serial }.issue(&self.store.keyring());
-        Identity { user: user.id.clone(), name: user.name.clone(), token: Some(token) }
+        let grant = Grant { serial: Some(user.serial), ..Grant::default() };
+        Identity { user: user.id.clone(), name: user.name.clone(), token: Some(token), grant }
     }
 }
 

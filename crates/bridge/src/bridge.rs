@@ -98,7 +98,9 @@ impl Bridge {
         let lease = store.acquire_node(&incarnation, NODE_TTL).await?;
         let gone = store.recover_presence(&lease.name).await?;
         let confirmed = store.confirmed(&lease.name).await?;
-        let parts = HubParts { store, authenticator, node: lease.name.clone(), incarnation, confirmed };
+        let revocations = store.revocations().await?;
+        let parts =
+            HubParts { store, authenticator, node: lease.name.clone(), incarnation, confirmed, revocations };
         let hub = Arc::new(Hub::new(parts, options));
         hub.settle_positions().await?;
         let public = hub.sequencer(&Conversation::Public).await?;
@@ -113,7 +115,7 @@ impl Bridge {
         tasks.spawn(hub.clone().publish_late());
         tasks.spawn(hub.clone().keep_positions());
         tasks.spawn(hub.clone().keep_presence());
-        tasks.spawn(hub.clone().watch_keys());
+        tasks.spawn(hub.clone().watch_revocations());
         tasks.spawn(hub.clone().keep_lease(lease.lease()));
         if hub.options.mqtt.private == crate::Private::Auto && hub.options.mqtt.strangers.is_none() {
             tasks.spawn(hub.clone().probe_strangers());

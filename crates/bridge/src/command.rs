@@ -1,14 +1,16 @@
 //! What each frame of a client does: one function per type.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use futures::future::BoxFuture;
 use mqttchat_protocol::{
-    ClientFrame, Command, Conversation, Dest, EntryKind, ErrorCode, Frame, MessageId, Party, Refusal,
+    ClientFrame, Command, Conversation, Dest, EntryKind, ErrorCode, Frame, Hello, MessageId, Party, Refusal,
     ServerFrame,
 };
-use mqttchat_store::{Access, StoreError};
+use mqttchat_store::{Access, Scopes, StoreError};
+use serde_json::json;
 
 use crate::caller::Caller;
 use crate::content::Content;
@@ -18,6 +20,7 @@ use crate::history::history;
 use crate::hub::Hub;
 use crate::join::join;
 use crate::limits::Bucket;
+use crate::mail::Handle;
 use crate::own_frame::own_frame;
 use crate::receipts::{read, received};
 use crate::rooms::rooms;
@@ -76,6 +79,7 @@ pub(crate) fn command(session: &mut Session, frame: ClientFrame) -> Result<Optio
     let ClientFrame { id, dest, command } = frame;
     let re = Re { id, dest };
     let (hub, handle) = (session.hub.clone(), session.handle.clone());
+    may(&handle.grant().scopes, &command).map_err(|refusal| re.clone().refused(refusal))?;
     // The parser has seen to it that these are there.
     let dest = re.dest.clone().unwrap_or(Dest::Public);
     let running = match command {
@@ -127,6 +131,9 @@ pub(crate) fn command(session: &mut Session, frame: ClientFrame) -> Result<Optio
         Command::Search { q, limit } => {
             answered(re.clone(), async move { search(&hub, &handle.who, &re, &q, limit).await })
         }
+        Command::Token(token) => {
+            answered(re.clone(), async move { token_renewed(&hub, &handle, &re, token).await })
+        }
         Command::Read { seq } => answered(re, async move { read(&hub, &handle, &dest, seq).await }),
         Command::Received(id) => {
             let wanted = re.dest.as_ref().map(|dest| dest.seen_by(&handle.who.party));
@@ -136,6 +143,45 @@ pub(crate) fn command(session: &mut Session, frame: ClientFrame) -> Result<Optio
         }
     };
     Ok(Some(running))
+}
+
+/// Refuses what the session's token is not for.
+fn may(scopes: &Scopes, command: &Command) -> Result<(), Refusal> {
+    let (has, scope) = match command {
+        Command::Msg(_)
+        | Command::Edit { .. }
+        | Command::Delete(_)
+        | Command::React { .. }
+        | Command::Typing(_)
+        | Command::Own { .. } => (scopes.write, "write"),
+        Command::Room(_) => (scopes.rooms, "rooms"),
+        _ => (true, ""),
+    };
+    let reason = || format!("this token has not the scope {scope}");
+    has.then_some(()).ok_or_else(|| Refusal::new(ErrorCode::Forbidden, reason()))
+}
+
+/// A fresh token for the same user and rooms: the session goes on until that one ends. With any other it goes on as
+/// before.
+async fn token_renewed(
+    hub: &Arc<Hub>,
+    handle: &Arc<Handle>,
+    re: &Re,
+    token: String,
+) -> Result<Outcome, Refusal> {
+    let hello = Hello { name: None, token: Some(token), log: None, resume: BTreeMap::new() };
+    let identity = hub.identify(&hello).await?;
+    let unauthorized = |reason: &str| Err(Refusal::new(ErrorCode::Unauthorized, reason));
+    if identity.user != handle.who.user {
+        return unauthorized("this token is of another user");
+    }
+    if identity.grant.rooms != handle.grant().rooms || !identity.grant.scopes.read {
+        return unauthorized("this token is for other rooms, or not for reading: open a new session with it");
+    }
+    let expires = identity.grant.expires;
+    handle.renew(identity.grant);
+    hub.still_welcome(handle).await?;
+    Ok(Outcome::frame(re.reply(json!({ "expires": expires }).to_string().as_bytes())))
 }
 
 /// Boxes a command whose refusal names its frame.
@@ -248,6 +294,7 @@ impl Hub {
     pub(crate) async fn readable(&self, caller: &Caller, dest: &Dest) -> Result<Conversation, Refusal> {
         let conversation = dest.seen_by(&caller.party);
         let there = match dest {
+            _ if !caller.covers(&conversation) => false,
             Dest::Public => true,
             Dest::Room(room) => {
                 self.store.room_access(room, &caller.party).await.map_err(store_away)? != Access::None

@@ -5,6 +5,7 @@ use mqttchat_store::{Change, NewEntry};
 use serde_json::{Map, Value, json};
 
 use crate::caller::Caller;
+use crate::command::not_found;
 use crate::session::too_large;
 
 /// The content of an entry to be.
@@ -59,6 +60,9 @@ impl Content {
     ) -> Result<NewEntry, Refusal> {
         if self.kind == EntryKind::Room && !matches!(dest, Dest::Room(_)) {
             return Err(Refusal::new(ErrorCode::BadDest, "dest must be a room: rooms/<room id>"));
+        }
+        if !caller.covers(&dest.seen_by(&caller.party)) {
+            return Err(not_found(dest));
         }
         let text = self.data.get("text").and_then(Value::as_str).unwrap_or("");
         if text.len() > limits.text && text.chars().count() > limits.text {

@@ -265,6 +265,9 @@ impl Hub {
     }
 }
 
+/// What somebody is told whom an operator has locked out.
+pub(crate) const BLOCKED: &str = "this user has been blocked by the operator";
+
 /// What a sender is told when the store refuses.
 pub(crate) fn refusal(error: &AppendError) -> Refusal {
     match error {
@@ -276,6 +279,7 @@ pub(crate) fn refusal(error: &AppendError) -> Refusal {
             Refusal::new(ErrorCode::NotFound, "there is no such conversation, or it is not yours to see")
         }
         AppendError::NoSuchUser => Refusal::new(ErrorCode::NotFound, "there is no such user"),
+        AppendError::Blocked => Refusal::new(ErrorCode::Unauthorized, BLOCKED),
         AppendError::Forbidden(reason) => Refusal::new(ErrorCode::Forbidden, *reason),
         AppendError::BadTarget(reason) => Refusal::new(ErrorCode::BadTarget, *reason),
         AppendError::Conflict(reason) => Refusal::new(ErrorCode::Conflict, *reason),

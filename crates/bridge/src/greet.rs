@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mqttchat_protocol::{
-    ClientFrame, Command, Conversation, Dest, ErrorCode, Frame, Hello, MessageId, Party, Ready, ReadyUser,
-    Refusal, ServerFrame,
+    ClientFrame, ClientKey, Command, Conversation, Dest, ErrorCode, Frame, Hello, MessageId, Party, Ready,
+    ReadyUser, Refusal, ServerFrame,
 };
 use serde_json::Value;
 
@@ -18,6 +18,7 @@ use crate::cursor::Cursor;
 use crate::hub::Hub;
 use crate::link::Link;
 use crate::mail::Handle;
+use crate::options::Signing;
 use crate::patience::Strikes;
 use crate::session::{CloseCode, Session, too_large};
 use crate::transport::{Event, Transport};
@@ -148,7 +149,15 @@ async fn open(
         Denied::Refused(refusal) => Refused::Again(refusal),
         Denied::Unauthorized(reason) => Refused::Unauthorized(reason),
     })?;
-    let (session, present) = open_as(hub, id, hello, &identity, None).await?;
+    if !identity.grant.scopes.read {
+        let reason = "this token gives no right to read, which a session needs";
+        return Err(Refused::Unauthorized(reason.to_owned()));
+    }
+    let (session, present) =
+        open_as(hub, id, hello, &identity, None).await.map_err(|refusal| match refusal.code {
+            ErrorCode::Unauthorized => Refused::Unauthorized(refusal.reason),
+            _ => Refused::Again(refusal),
+        })?;
     Ok((session.forgiven(std::mem::take(strikes)), present))
 }
 
@@ -165,10 +174,15 @@ pub(crate) async fn open_as(
 ) -> Result<(Session, Present), Refusal> {
     let link = Link::new(hub.confirm.clone());
     let session_id = format!("{:016x}", rand::random::<u64>());
-    let who = Caller::new(identity.user.clone(), identity.name.clone());
-    let handle = Arc::new(Handle::new(session_id, who, link, hub.settled()).following(only));
+    let who =
+        Caller::new(identity.user.clone(), identity.name.clone()).for_rooms(identity.grant.rooms.clone());
+    // What a stream says it says to itself.
+    let key = (only.is_none() && hub.options.signing != Signing::Off).then(ClientKey::random);
+    let handle = Handle::new(session_id, who, link, hub.settled(), identity.grant.clone());
+    let handle = Arc::new(handle.following(only).signing(key));
     // Registered first: what comes from now on is not missed by what is read below.
     let (present, bucket) = Present::new(hub, &handle);
+    hub.still_welcome(&handle).await?;
     let outcome = resume(hub, &handle, id, hello, identity).await?;
     let mut session = Session::new(hub.clone(), handle.clone(), bucket);
     session.begin(outcome);
@@ -194,12 +208,17 @@ async fn resume(
     };
     let mut unread = BTreeMap::new();
     for (conversation, count) in hub.store.unread(&handle.who.user).await.map_err(store_away)? {
+        if !handle.who.covers(&conversation) {
+            continue;
+        }
         unread.insert(conversation.dest_for(&handle.who.party).to_string(), count);
     }
     let ready = Ready {
         user: ReadyUser { id: identity.user.clone(), name: identity.name.clone() },
         session: handle.id.clone(),
         token: identity.token.clone(),
+        expires: handle.expires(),
+        key: handle.key().map(ClientKey::to_text),
         protocol: 1,
         log: hub.store.log_id().to_owned(),
         limits: hub.options.limits.clone(),

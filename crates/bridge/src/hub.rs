@@ -14,11 +14,11 @@ use crate::confirm::Confirm;
 use crate::deliver::Deliveries;
 use crate::figures::Figures;
 use crate::incoming::Seen;
-use crate::keys::Keys;
 use crate::link::Link;
 use crate::options::{BridgeOptions, Private};
 use crate::peers::Peers;
 use crate::people::People;
+use crate::revoke::Revocations;
 use crate::sequencer::Sequencer;
 use crate::slots::Slots;
 use crate::states::States;
@@ -51,7 +51,7 @@ pub(crate) struct Hub {
     pub(crate) seen: Seen,
     pub(crate) states: States,
     pub(crate) peers: Peers,
-    pub(crate) keys_in_use: Keys,
+    pub(crate) revocations: Revocations,
     /// Rung when another process has taken this node's place.
     pub(crate) fenced: Notify,
     pub(crate) figures: Figures,
@@ -80,6 +80,7 @@ pub(crate) struct HubParts {
     pub(crate) node: String,
     pub(crate) incarnation: String,
     pub(crate) confirmed: u64,
+    pub(crate) revocations: u64,
 }
 
 impl Hub {
@@ -106,7 +107,7 @@ impl Hub {
             seen: Seen::default(),
             states: States::default(),
             peers: Peers::default(),
-            keys_in_use: Keys::default(),
+            revocations: Revocations::new(parts.revocations),
             fenced: Notify::new(),
             figures: Figures::new(),
             slots: Slots::new(options.mqtt.max_clients),

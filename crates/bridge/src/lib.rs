@@ -8,10 +8,12 @@
 //! - `sequencer`, `ring`, `cursor`: the order of one conversation on this node, and where each reader stands;
 //! - `roster`, `people`, `typing`: who is here;
 //! - `program`, `keys`: what the HTTP API and applications ask of a node without a session;
+//! - `revoke`: who is no longer welcome;
 //! - `link`, `client`, `incoming`, `ingest`: MQTT clients, and what they bring;
 //! - `confirm`, `again`, `states`, `node`: what the broker hasn't confirmed, and what keeps a node going;
 //! - `cluster`, `peers`: other nodes on the same store;
 //! - `lab`, `mqtt_history`: what a course lab and programs on the broker ask;
+//! - `jwt`: users of the operator's application;
 //! - `auth`, `route`, `routes`, `own_frame`: what an application can put in.
 //!
 //! The log comes before everything: an entry is numbered and on disk before anybody sees it, and whatever is lost on
@@ -41,6 +43,7 @@ mod hub;
 mod incoming;
 mod ingest;
 mod join;
+mod jwt;
 mod keys;
 mod lab;
 mod lab_name;
@@ -57,6 +60,7 @@ mod peers;
 mod people;
 mod program;
 mod receipts;
+mod revoke;
 mod ring;
 mod room_mail;
 mod rooms;
@@ -76,11 +80,12 @@ mod trouble;
 mod typing;
 mod whois;
 
-pub use auth::{Authenticator, Denied, Guests, Identity};
+pub use auth::{Authenticator, Denied, Grant, Guests, Identity};
 pub use bridge::{Bridge, BridgeError, Peer, Status};
 pub use history::Page;
+pub use jwt::{BadKeys, FetchKeys, Jwt, JwtAlgorithm, JwtKeys, JwtRules, KeySet};
 pub use lab::{LAB_MESSAGES_MAX, Lab, LabMessage, LabRoom};
-pub use options::{BridgeOptions, Memory, MqttOptions, Private, Rates};
+pub use options::{BridgeOptions, Memory, MqttOptions, Private, Rates, Signing};
 pub use own_frame::{Asker, BadFrameType, FrameHandler, FrameTypes, OwnFrame};
 pub use program::{ChangedRoom, Program, Sent};
 pub use route::{Message, Route, Stored, Verdict};

@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use mqttchat_protocol::{Conversation, Frame};
+use mqttchat_protocol::{ClientKey, Conversation, Frame};
+use tokio::sync::Notify;
 
+use crate::auth::Grant;
 use crate::bell::Bell;
 use crate::caller::Caller;
 use crate::hub::now_ms;
@@ -34,6 +36,11 @@ pub(crate) struct Handle {
     mail: Mutex<Mail>,
     submitted: AtomicUsize,
     left_at: OnceLock<u64>,
+    grant: Mutex<Grant>,
+    key: Option<ClientKey>,
+    revoked: OnceLock<&'static str>,
+    /// Rung when it is.
+    revocation: Notify,
 }
 
 /// What waits for a session.
@@ -60,7 +67,7 @@ pub(crate) struct RoomMail {
 }
 
 impl Handle {
-    pub(crate) fn new(id: String, who: Caller, link: Link, since: u64) -> Self {
+    pub(crate) fn new(id: String, who: Caller, link: Link, since: u64, grant: Grant) -> Self {
         Self {
             id,
             who,
@@ -71,6 +78,47 @@ impl Handle {
             mail: Mutex::default(),
             submitted: AtomicUsize::new(0),
             left_at: OnceLock::new(),
+            grant: Mutex::new(grant),
+            key: None,
+            revoked: OnceLock::new(),
+            revocation: Notify::new(),
+        }
+    }
+
+    /// What its client was signed in for.
+    pub(crate) fn grant(&self) -> Grant {
+        self.grant.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts another grant in the place of the one before.
+    pub(crate) fn renew(&self, grant: Grant) {
+        *self.grant.lock().unwrap_or_else(PoisonError::into_inner) = grant;
+    }
+
+    /// When its token ends, Unix time in ms.
+    pub(crate) fn expires(&self) -> Option<u64> {
+        self.grant.lock().unwrap_or_else(PoisonError::into_inner).expires
+    }
+
+    /// Ends the session with 4401, whatever it is doing.
+    pub(crate) fn revoke(&self, why: &'static str) {
+        // Whoever was first says why.
+        let _ = self.revoked.set(why);
+        self.revocation.notify_one();
+    }
+
+    /// Why it was revoked, if it was.
+    pub(crate) fn is_revoked(&self) -> Option<&'static str> {
+        self.revoked.get().copied()
+    }
+
+    /// Waits until the session was revoked, and says why. Cancel safe.
+    pub(crate) async fn revoked(&self) -> &'static str {
+        loop {
+            if let Some(why) = self.revoked.get() {
+                return why;
+            }
+            self.revocation.notified().await;
         }
     }
 
@@ -78,6 +126,17 @@ impl Handle {
     pub(crate) fn following(mut self, only: Option<Box<[Conversation]>>) -> Self {
         self.only = only;
         self
+    }
+
+    /// A session whose client signs, or may sign, with this key.
+    pub(crate) fn signing(mut self, key: Option<ClientKey>) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// What its client signs with.
+    pub(crate) fn key(&self) -> Option<&ClientKey> {
+        self.key.as_ref()
     }
 
     /// Whether it hears of all that is its user's.
@@ -110,7 +169,7 @@ impl Handle {
 
     /// Leaves a change of a room for it.
     pub(crate) fn send_room(&self, change: RoomMail) {
-        if !self.hears_of(&change.conversation) {
+        if !self.who.covers(&change.conversation) || !self.hears_of(&change.conversation) {
             return;
         }
         let mut mail = self.mail();

@@ -15,6 +15,8 @@ pub struct BridgeOptions {
     pub limits: Limits,
     /// How fast a user may send.
     pub rates: Rates,
+    /// Whether clients sign what they send.
+    pub signing: Signing,
     /// The broker, and what goes over it.
     pub mqtt: MqttOptions,
     /// The memory that the node keeps.
@@ -38,6 +40,18 @@ impl Default for Rates {
     fn default() -> Self {
         Self { messages_per_second: 20, burst: 100 }
     }
+}
+
+/// Whether clients sign what they send (docs/protocol.md §7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Signing {
+    /// No: what a client writes as `sign` is ignored.
+    #[default]
+    Off,
+    /// They may; a wrong signature is refused.
+    Optional,
+    /// They must.
+    Required,
 }
 
 /// The MQTT side.

@@ -9,11 +9,11 @@ use mqttchat_protocol::{
     ApiSecret, Dest, DisplayName, Entry, ErrorCode, Hello, HistoryBounds, Limits, MessageId, Person,
     PersonState, Refusal, Room, RoomChange, RoomId, UserId,
 };
-use mqttchat_store::{Appended, Scopes};
+use mqttchat_store::Appended;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
-use crate::auth::{Denied, Identity};
+use crate::auth::{Denied, Grant, Identity};
 use crate::bridge::{Bridge, run};
 use crate::caller::Caller;
 use crate::command::{store_away, take_turn};
@@ -22,7 +22,6 @@ use crate::deliver::{Origin, unavailable};
 use crate::greet::{Ended, open_as};
 use crate::history::{Page, history_page};
 use crate::hub::Hub;
-use crate::keys::Revocable;
 use crate::rooms::{rooms_page, told};
 use crate::search::search_page;
 use crate::session::CloseCode;
@@ -40,9 +39,7 @@ const SEARCH_FIRST: u64 = 50;
 pub struct Program {
     hub: Arc<Hub>,
     who: Caller,
-    scopes: Scopes,
-    /// The API key that it has shown, by its number.
-    key: Option<u64>,
+    grant: Grant,
 }
 
 /// A message that is in the log.
@@ -76,9 +73,7 @@ impl Bridge {
     /// [`Denied`]: the token is no good, or the store can't be asked.
     pub async fn program(&self, token: &str) -> Result<Program, Denied> {
         if ApiSecret::is_meant(token) {
-            let key = self.hub.apikey(token).await?;
-            let who = Caller::new(key.user, key.name);
-            return Ok(Program { hub: self.hub.clone(), who, scopes: key.scopes, key: Some(key.id) });
+            return Ok(self.program_of(self.hub.apikey(token).await?));
         }
         let hello = Hello { name: None, token: Some(token.to_owned()), log: None, resume: BTreeMap::new() };
         Ok(self.program_of(self.hub.identify(&hello).await?))
@@ -91,14 +86,14 @@ impl Bridge {
     /// [`Denied`]: the id came here by another issuer, or is blocked, or the store can't be asked.
     pub async fn speak_for(&self, issuer: &str, user: UserId, name: &DisplayName) -> Result<Program, Denied> {
         self.hub.vouch(issuer, &user, name).await?;
-        Ok(self.program_of(Identity { user, name: name.to_shared(), token: None }))
+        Ok(self.program_of(Identity { user, name: name.to_shared(), token: None, grant: Grant::default() }))
     }
 
     /// A program that speaks for a user who was signed in just now.
     #[must_use]
     pub fn program_of(&self, identity: Identity) -> Program {
-        let who = Caller::new(identity.user, identity.name);
-        Program { hub: self.hub.clone(), who, scopes: Scopes::ALL, key: None }
+        let who = Caller::new(identity.user, identity.name).for_rooms(identity.grant.rooms.clone());
+        Program { hub: self.hub.clone(), who, grant: identity.grant }
     }
 
     /// What a client may do.
@@ -117,12 +112,12 @@ impl Program {
 
     /// Refuses what an API key is not for.
     fn needs(&self, has: bool, scope: &str) -> Result<(), Refusal> {
-        let reason = || format!("this API key has not the scope {scope}");
+        let reason = || format!("this token or API key has not the scope {scope}");
         has.then_some(()).ok_or_else(|| Refusal::new(ErrorCode::Forbidden, reason()))
     }
 
     fn reads(&self) -> Result<(), Refusal> {
-        self.needs(self.scopes.read, "read")
+        self.needs(self.grant.scopes.read, "read")
     }
 
     /// Sends a message, and waits until it is on disk. The same id, conversation and content again are the same message.
@@ -132,7 +127,7 @@ impl Program {
     /// # Errors
     /// `too_large`, `rate_limited`, `id_conflict`, `not_found`, `forbidden`, `unavailable`.
     pub async fn send(&self, id: MessageId, dest: &Dest, data: &Map<String, Value>) -> Result<Sent, Refusal> {
-        self.needs(self.scopes.write, "write")?;
+        self.needs(self.grant.scopes.write, "write")?;
         self.submit(Content::message(data.clone()), id, dest).await
     }
 
@@ -221,7 +216,7 @@ impl Program {
         room: &RoomId,
         change: RoomChange,
     ) -> Result<ChangedRoom, Refusal> {
-        self.needs(self.scopes.rooms, "rooms")?;
+        self.needs(self.grant.scopes.rooms, "rooms")?;
         let sent = self.submit(Content::room(change), id, &Dest::Room(room.clone())).await?;
         Ok(ChangedRoom { room: told(&sent.entry), fresh: sent.fresh })
     }
@@ -247,7 +242,46 @@ impl Program {
     pub async fn person(&self, id: &UserId) -> Result<Person, Refusal> {
         self.reads()?;
         let person = self.hub.person(id).await?;
-        person.ok_or_else(|| Refusal::new(ErrorCode::NotFound, format!("there is no user {id}")))
+        person.ok_or_else(|| no_user(id))
+    }
+
+    /// Locks a user out, or lets them in again. Their sessions here end at once, those of other nodes within a second.
+    ///
+    /// # Errors
+    /// `forbidden` without the scope `admin`, `not_found`, `unavailable`.
+    pub async fn set_blocked(&self, id: &UserId, blocked: bool) -> Result<Person, Refusal> {
+        self.administers()?;
+        let user = self.hub.store.set_blocked(id, blocked).await.map_err(store_away)?;
+        self.hub.revocations.hurry();
+        let by = &self.who.user;
+        match user {
+            Some(user) => {
+                tracing::info!(user = %user.id, blocked, %by, "user blocked or unblocked");
+                let person = self.hub.person(id).await?;
+                person.ok_or_else(|| no_user(id))
+            }
+            None => Err(no_user(id)),
+        }
+    }
+
+    /// Whether a user is locked out.
+    ///
+    /// # Errors
+    /// `forbidden` without the scope `admin`, `not_found`, `unavailable`.
+    pub async fn is_blocked(&self, id: &UserId) -> Result<bool, Refusal> {
+        self.administers()?;
+        let user = self.hub.store.user(id).await.map_err(store_away)?;
+        user.map(|user| user.blocked).ok_or_else(|| no_user(id))
+    }
+
+    /// Whether it may do what an operator does.
+    #[must_use]
+    pub fn is_admin(&self) -> bool {
+        self.grant.scopes.admin
+    }
+
+    fn administers(&self) -> Result<(), Refusal> {
+        self.needs(self.grant.scopes.admin, "admin")
     }
 
     /// Whether the user may read a conversation at this moment.
@@ -269,18 +303,29 @@ impl Program {
     ) -> impl Future<Output = ()> + Send + use<T> {
         let known = conversations.iter().filter_map(|(dest, seq)| Some((dest.clone(), (*seq)?)));
         let hello = Hello { name: None, token: None, log: None, resume: known.collect() };
-        let identity = Identity { user: self.who.user.clone(), name: self.who.name.clone(), token: None };
+        let identity = Identity {
+            user: self.who.user.clone(),
+            name: self.who.name.clone(),
+            token: None,
+            grant: self.grant.clone(),
+        };
         let only = conversations.keys().map(|dest| dest.seen_by(&self.who.party)).collect();
         let hub = self.hub.clone();
-        let transport = Revocable::new(&hub, transport, self.key);
         run(transport, move |_| {
             Box::pin(async move {
                 let opened = open_as(&hub, None, &hello, &identity, Some(only)).await;
                 if let Ok((session, _)) = &opened {
                     tracing::debug!(session = session.handle.id, user = %identity.user, "stream opened");
                 }
-                opened.map_err(|_| Ended::Close(TRY_LATER))
+                opened.map_err(|refusal| match refusal.code {
+                    ErrorCode::Unauthorized => Ended::Close((4401, "unauthorized")),
+                    _ => Ended::Close(TRY_LATER),
+                })
             })
         })
     }
+}
+
+fn no_user(id: &UserId) -> Refusal {
+    Refusal::new(ErrorCode::NotFound, format!("there is no user {id}"))
 }

@@ -57,7 +57,17 @@ pub(crate) async fn rooms_page(
     limit: Option<u64>,
 ) -> Result<(Vec<Room>, bool), Refusal> {
     let limit = limit.unwrap_or(PAGE_MAX).min(PAGE_MAX);
-    let found = hub.store.rooms(&caller.user, after, limit + 1).await.map_err(store_away)?;
+    let (mut found, mut after): (Vec<Room>, _) = (Vec::new(), after.cloned());
+    loop {
+        let page = hub.store.rooms(&caller.user, after.as_ref(), limit + 1).await.map_err(store_away)?;
+        after = page.last().map(|room| room.id.clone());
+        let is_last = page.len() as u64 <= limit;
+        found.extend(page.into_iter().filter(|room| caller.covers(&Conversation::Room(room.id.clone()))));
+        // Those that a token is not for don't count.
+        if is_last || found.len() as u64 > limit {
+            break;
+        }
+    }
     let (mut rooms, mut bytes) = (Vec::new(), 0);
     let count = found.len();
     for room in found.into_iter().take(limit as usize) {

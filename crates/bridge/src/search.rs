@@ -39,7 +39,8 @@ pub(crate) async fn search_page(
     let conversation = dest.map(|dest| dest.seen_by(&caller.party));
     let limit = limit.unwrap_or(DEFAULT_LIMIT).min(hub.options.limits.history);
     let found = hub.store.search(&caller.party, &query, conversation.as_ref(), limit).await;
-    let entries = found.map_err(store_away)?;
+    let mut entries = found.map_err(store_away)?;
+    entries.retain(|entry| caller.covers(&entry.conversation));
     // Behind the search, as everywhere: what was taken back before is known by then.
     if let Some(dest) = dest {
         hub.readable(caller, dest).await?;

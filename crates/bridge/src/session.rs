@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, OptionFuture};
-use mqttchat_protocol::{ClientFrame, Conversation, ErrorCode, Frame, MessageId, Refusal, ServerFrame};
+use mqttchat_protocol::{
+    ClientFrame, ClientSign, Command, Conversation, ErrorCode, Frame, MessageId, Refusal, ServerFrame,
+};
 use mqttchat_store::StoreError;
 
 use crate::bridge::retry_after;
@@ -13,10 +15,10 @@ use crate::catch_up::Page;
 use crate::command::{Outcome, command, is_quick};
 use crate::cursor::Cursor;
 use crate::handed::Handed;
-use crate::hub::Hub;
+use crate::hub::{Hub, far_future, now_ms};
 use crate::limits::Bucket;
 use crate::mail::Handle;
-use crate::options::Rates;
+use crate::options::{Rates, Signing};
 use crate::patience::{Patience, Strikes, Verdict};
 use crate::room_mail::RoomNews;
 use crate::sequencer::Sequencer;
@@ -30,6 +32,9 @@ const SUBMITTED_MAX: usize = 64;
 
 /// How often a session may say that its user is typing; what is above that is dropped (docs/protocol.md "typing").
 const TYPING_RATES: Rates = Rates { messages_per_second: 2, burst: 10 };
+
+/// How long a token's end is waited for before the clock is looked at again, in ms: it may have been set.
+const LOOK_AT_CLOCK: u64 = 60_000;
 
 /// How a session ends, for its transport.
 pub(crate) type CloseCode = (u16, &'static str);
@@ -111,8 +116,8 @@ impl Session {
             }
             let reads = self.reads(transport.backlog());
             let has_room = transport.backlog() < BATCH_BYTES;
-            let next_alarm =
-                self.presence_due.into_iter().fold(patience.alarm(transport, reads), Instant::min);
+            let next_alarm = patience.alarm(transport, reads).min(self.token_end());
+            let next_alarm = self.presence_due.into_iter().fold(next_alarm, Instant::min);
             if next_alarm < alarm || alarm <= Instant::now() {
                 alarm = next_alarm;
                 sleep.as_mut().reset(alarm.into());
@@ -124,9 +129,13 @@ impl Session {
                     self.outbox.push_back(ServerFrame::Bye { retry_after }.to_frame());
                     return Some((1001, "the server stops"));
                 },
+                why = self.handle.revoked() => return Some(self.unauthorized(why)),
                 () = &mut sleep => {
                     alarm = Instant::now();
                     more |= self.presence_due.take_if(|due| *due <= alarm).is_some();
+                    if self.handle.expires().is_some_and(|end| end <= now_ms()) {
+                        return Some(self.unauthorized("the token has expired; sign in with a fresh one"));
+                    }
                     match patience.look(transport, reads, self.more_waits()) {
                         Verdict::Wait => {}
                         Verdict::Ping => transport.ping(),
@@ -159,6 +168,19 @@ impl Session {
         }
     }
 
+    /// When the token ends, as far as can be said now.
+    fn token_end(&self) -> Instant {
+        let left = |end: u64| Instant::now() + Duration::from_millis(end.saturating_sub(now_ms()));
+        self.handle.expires().map_or_else(far_future, |end| left(end.min(now_ms() + LOOK_AT_CLOCK)))
+    }
+
+    /// The last that is said to somebody who is no longer welcome: what waits for them is no longer theirs.
+    fn unauthorized(&mut self, why: &'static str) -> CloseCode {
+        self.outbox.clear();
+        self.outbox.push_back(Refusal::new(ErrorCode::Unauthorized, why).to_frame());
+        (4401, why)
+    }
+
     /// Whether the client's next frame is wanted: not while an earlier one is waited for, or answers are not taken.
     fn reads(&self, backlog: usize) -> bool {
         self.running.is_none()
@@ -172,6 +194,10 @@ impl Session {
         let refusal = match event {
             Event::Text(text) => match self.parse(&text) {
                 Ok(frame) => {
+                    if let Err(refusal) = self.check_sign(&frame, &text) {
+                        self.refuse(&refusal);
+                        return self.strikes.verdict();
+                    }
                     let bad = self.strikes.bad_in_a_row();
                     self.waiting = Some(frame);
                     self.start_waiting();
@@ -192,6 +218,24 @@ impl Session {
 
     fn parse(&self, text: &str) -> Result<ClientFrame, Refusal> {
         ClientFrame::parse_with(text, |kind| self.hub.options.frame_types.has(kind))
+    }
+
+    /// Looks at a data message's signature, where signatures are looked at.
+    fn check_sign(&self, frame: &ClientFrame, text: &str) -> Result<(), Refusal> {
+        let Some(key) = self.handle.key() else { return Ok(()) };
+        if matches!(frame.command, Command::Hello(_) | Command::Received(_) | Command::Ping | Command::Pong) {
+            return Ok(());
+        }
+        let reason = match key.check(text) {
+            ClientSign::Good => return Ok(()),
+            ClientSign::Missing if self.hub.options.signing == Signing::Optional => return Ok(()),
+            ClientSign::Missing => {
+                "this server takes signed frames only: sign with the key of the 1000 frame"
+            }
+            ClientSign::Wrong => "the signature is not of this session's key and this frame",
+        };
+        metrics::counter!("mqttchat_bad_signatures_total").increment(1);
+        Err(Refusal::new(ErrorCode::Unauthorized, reason).re(frame.id.clone()).about(frame.dest.clone()))
     }
 
     /// Tells the client that something was not done, and remembers it.

@@ -143,7 +143,18 @@ pub(crate) async fn conversations_page(
     limit: Option<u64>,
 ) -> Result<(Vec<Value>, bool), Refusal> {
     let limit = limit.unwrap_or(ROSTER_FIRST as u64).min(PAGE_MAX);
-    let found = hub.store.conversations(&caller.user, after, limit + 1).await.map_err(store_away)?;
+    let (mut found, mut after) = (Vec::new(), after.map(str::to_owned));
+    loop {
+        let page = hub.store.conversations(&caller.user, after.as_deref(), limit + 1).await;
+        let page = page.map_err(store_away)?;
+        after = page.last().map(|line| line.dest.to_string());
+        let is_last = page.len() as u64 <= limit;
+        found.extend(page.into_iter().filter(|line| caller.covers(&line.dest.seen_by(&caller.party))));
+        // Those that a token is not for don't count.
+        if is_last || found.len() as u64 > limit {
+            break;
+        }
+    }
     let more = found.len() as u64 > limit;
     let lines = found.iter().take(limit as usize).map(|line| {
         let last = line.last.as_ref().map(mqttchat_protocol::Entry::to_frame);

@@ -93,6 +93,8 @@ pub enum Command {
     },
     /// Makes the room `dest`, changes it, or changes who belongs to it.
     Room(RoomChange),
+    /// Shows a fresh token, before the one of the session ends.
+    Token(String),
     /// A type of the application around the server: see [`ClientFrame::parse_with`].
     Own {
         /// The `type`.
@@ -265,6 +267,7 @@ fn data_command(kind: &str, data: &Data<'_>) -> Result<Command, Refusal> {
             q: data.string("q")?.ok_or_else(|| bad("data.q is missing"))?,
             limit: data.number("limit")?,
         },
+        "token" => Command::Token(data.string("token")?.ok_or_else(|| bad("data.token is missing"))?),
         "rooms" => Command::Rooms { after: data.string("after")?, limit: data.number("limit")? },
         "room.create" => Command::Room(RoomChange::Create {
             title: title(data)?.ok_or_else(|| bad("data.title is missing"))?,

@@ -16,6 +16,8 @@
 
 mod address;
 mod apikey;
+mod canonical;
+mod client_sign;
 mod command;
 mod entry;
 mod error;
@@ -29,6 +31,8 @@ mod topic;
 
 pub use address::{Conversation, Dest, MessageId, Party, RoomId, UserId};
 pub use apikey::ApiSecret;
+pub use canonical::canonical;
+pub use client_sign::{ClientKey, ClientSign};
 pub use command::{ClientFrame, Command, Hello, HistoryBounds, Target};
 pub use entry::{Entry, EntryKind, Marks};
 pub use error::{ErrorCode, Refusal};

@@ -73,6 +73,12 @@ pub struct Ready {
     pub session: String,
     /// What proves it next time; `None` where the operator issues tokens.
     pub token: Option<String>,
+    /// When the token that was shown ends, Unix time in ms, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<u64>,
+    /// What this session signs with, where signatures are looked at (§7).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// The version of the protocol: 1.
     pub protocol: u32,
     /// Which log `seq` counts in.

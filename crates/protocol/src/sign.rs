@@ -1,5 +1,7 @@
 //! Signing of what goes over MQTT (docs/mqtt.md "Signatures"): every payload ends in a `sign` member over all bytes before it.
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hkdf::Hkdf;
@@ -26,10 +28,11 @@ pub enum EnvelopeError {
 
 /// Keys derived from the installation's master secrets by HKDF-SHA256 (RFC 5869), the newest first.
 ///
-/// Every node of an installation has the same. Older secrets only verify.
+/// Every node of an installation has the same. All but the first only verify. Clones share what they hold, so that
+/// secrets can be rotated while everybody goes on: see [`Keyring::replace`].
 #[derive(Clone)]
 pub struct Keyring {
-    keys: Vec<DerivedKeys>,
+    keys: Arc<RwLock<Arc<[DerivedKeys]>>>,
 }
 
 #[derive(Clone)]
@@ -41,7 +44,7 @@ struct DerivedKeys {
 
 impl std::fmt::Debug for Keyring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.keys.iter().map(|key| key.id)).finish()
+        f.debug_list().entries(self.keys().iter().map(|key| key.id)).finish()
     }
 }
 
@@ -51,11 +54,16 @@ impl Keyring {
     /// An empty list signs with a key that is thrown away: nothing will ever verify.
     #[must_use]
     pub fn new(secrets: &[(u32, [u8; 32])]) -> Self {
-        let mut keys: Vec<_> = secrets.iter().map(|(id, secret)| DerivedKeys::new(*id, secret)).collect();
-        if keys.is_empty() {
-            keys.push(DerivedKeys::new(0, &rand::random()));
-        }
-        Self { keys }
+        Self { keys: Arc::new(RwLock::new(derive(secrets))) }
+    }
+
+    /// Puts other secrets in the place of those before, for all clones, as [`Keyring::new`] takes them.
+    pub fn replace(&self, secrets: &[(u32, [u8; 32])]) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = derive(secrets);
+    }
+
+    fn keys(&self) -> Arc<[DerivedKeys]> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Signs a JSON object: the same bytes with a last member `sign`.
@@ -65,7 +73,7 @@ impl Keyring {
         let mut sealed = Vec::with_capacity(body.len() + SIGN_LEN);
         sealed.extend_from_slice(body);
         sealed.extend_from_slice(SIGN_KEY);
-        let sign = self.keys[0].envelope.clone().chain_update(body).finalize().into_bytes();
+        let sign = self.keys()[0].envelope.clone().chain_update(body).finalize().into_bytes();
         sealed.extend_from_slice(URL_SAFE_NO_PAD.encode(sign).as_bytes());
         sealed.extend_from_slice(b"\"}");
         sealed
@@ -83,11 +91,12 @@ impl Keyring {
             .decode(sign.ok_or(EnvelopeError::Unsigned)?)
             .map_err(|_| EnvelopeError::Forged)?;
         let ours = |key: &DerivedKeys| key.envelope.clone().chain_update(body).verify_slice(&sign).is_ok();
-        if self.keys.iter().any(ours) { Ok(Envelope { body }) } else { Err(EnvelopeError::Forged) }
+        if self.keys().iter().any(ours) { Ok(Envelope { body }) } else { Err(EnvelopeError::Forged) }
     }
 
     pub(crate) fn sign_token(&self, body: &[u8]) -> (u32, String) {
-        let key = &self.keys[0];
+        let keys = self.keys();
+        let key = &keys[0];
         let sign =
             key.token.clone().chain_update(key.id.to_be_bytes()).chain_update(body).finalize().into_bytes();
         (key.id, URL_SAFE_NO_PAD.encode(sign))
@@ -95,7 +104,7 @@ impl Keyring {
 
     pub(crate) fn verify_token(&self, key_id: u32, body: &[u8], sign: &str) -> bool {
         let Ok(sign) = URL_SAFE_NO_PAD.decode(sign) else { return false };
-        self.keys.iter().filter(|key| key.id == key_id).any(|key| {
+        self.keys().iter().filter(|key| key.id == key_id).any(|key| {
             key.token
                 .clone()
                 .chain_update(key_id.to_be_bytes())
@@ -104,6 +113,14 @@ impl Keyring {
                 .is_ok()
         })
     }
+}
+
+/// Never empty.
+fn derive(secrets: &[(u32, [u8; 32])]) -> Arc<[DerivedKeys]> {
+    if secrets.is_empty() {
+        return Arc::new([DerivedKeys::new(0, &rand::random())]);
+    }
+    secrets.iter().map(|(id, secret)| DerivedKeys::new(*id, secret)).collect()
 }
 
 impl DerivedKeys {
@@ -172,6 +189,17 @@ mod tests {
         assert!(new.open(&old.seal(b"{}")).is_ok());
         assert_eq!(old.open(&new.seal(b"{}")).unwrap_err(), EnvelopeError::Forged);
         assert_eq!(old.open(b"hello").unwrap_err(), EnvelopeError::Unsigned);
+    }
+
+    #[test]
+    fn clones_follow_a_rotation() {
+        let keys = Keyring::new(&[(1, [1; 32])]);
+        let (clone, before) = (keys.clone(), keys.seal(b"{}"));
+        keys.replace(&[(2, [2; 32]), (1, [1; 32])]);
+        assert!(clone.open(&before).is_ok());
+        assert_eq!(clone.sign_token(b"x").0, 2);
+        keys.replace(&[(2, [2; 32])]);
+        assert_eq!(clone.open(&before).unwrap_err(), EnvelopeError::Forged);
     }
 
     #[test]

@@ -9,7 +9,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use futures::future::BoxFuture;
-use mqttchat::{Authenticator, ChatServer, Denied, ErrorCode, Hello, Identity, Refusal, StartError, UserId};
+use mqttchat::{
+    Authenticator, ChatServer, Denied, ErrorCode, Grant, Hello, Identity, Refusal, StartError, UserId,
+};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 #[tokio::main]
@@ -85,7 +87,7 @@ fn identity(account: &Account) -> Result<Identity, Denied> {
     let user = UserId::parse(&account.login.to_lowercase())
         .ok_or_else(|| Denied::Unauthorized("this login can't be an id in the chat".into()))?;
     // The application's token stays good; the chat gives none of its own.
-    Ok(Identity { user, name: account.name.as_str().into(), token: None })
+    Ok(Identity { user, name: account.name.as_str().into(), token: None, grant: Grant::default() })
 }
 
 /// Nobody: the client is closed with 4401, and has to sign in to the application first.

@@ -41,6 +41,18 @@ pub enum Command {
         #[command(subcommand)]
         command: ApiKeyCommand,
     },
+    /// Lock users out, let them in again, give them new tokens; the server may run meanwhile
+    User {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: UserCommand,
+    },
+    /// Rotate the master secret, from which the keys of tokens and of everything on MQTT are made; the server may run meanwhile
+    Secret {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: SecretCommand,
+    },
     /// Print the version
     Version,
 }
@@ -65,6 +77,39 @@ pub enum ApiKeyCommand {
     },
 }
 
+/// What can be done with users. A user is named by the id, or by the name that it was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum UserCommand {
+    /// List all users
+    List,
+    /// Lock a user out: within a second their sessions end on every node, and nothing of theirs is taken
+    Block {
+        /// Who
+        name: String,
+    },
+    /// Let a user in again
+    Unblock {
+        /// Who
+        name: String,
+    },
+    /// Print a new token for a guest who has lost theirs; it ends those that there were, and the sessions opened with them
+    Token {
+        /// Who
+        name: String,
+    },
+}
+
+/// What can be done with the master secret.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum SecretCommand {
+    /// Make a new one; guests get a token of it at their next visit, and need the operator if that comes after the grace
+    Rotate {
+        /// Days for which what was signed with those before stays good; 0 ends it at once
+        #[arg(long, value_name = "DAYS", default_value_t = 30)]
+        grace: u16,
+    },
+}
+
 /// What a key may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Scope {
@@ -74,6 +119,8 @@ pub enum Scope {
     Write,
     /// Making rooms, changing them, and who belongs to them
     Rooms,
+    /// Locking users out, and letting them in again
+    Admin,
 }
 
 /// Flags as they were written; they are checked together with variables and file.

@@ -54,6 +54,17 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// The keys of the tokens can't be used.
+    #[error("can't use the keys in {}: {reason}", path.display())]
+    Keys {
+        /// Their file.
+        path: PathBuf,
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// TLS for asking others can't be set up.
+    #[error("can't set up TLS: {0}")]
+    Outgoing(#[from] rustls::Error),
     /// The webhook can't be started.
     #[error("can't start the webhook: {0}")]
     Webhook(#[from] WebhookError),

@@ -25,27 +25,37 @@ mod device_login;
 mod error;
 pub mod files;
 pub mod healthcheck;
+mod jwt;
 pub mod lan;
+mod operator;
+mod outgoing;
 mod server;
 pub mod telemetry;
+mod user;
 mod webhook;
 
 pub use builder::Builder;
 pub use mqttchat_bridge::{
-    Asker, Authenticator, BadFrameType, Bridge, Denied, FrameHandler, FrameTypes, Identity, Message,
+    Asker, Authenticator, BadFrameType, Bridge, Denied, FrameHandler, FrameTypes, Grant, Identity, Message,
     OwnFrame, Program, Route, Routes, Sent, Stored, Verdict,
 };
+pub use mqttchat_bridge::{JwtAlgorithm, Signing};
 pub use mqttchat_protocol::{
-    Dest, DisplayName, Entry, EntryKind, ErrorCode, Hello, HistoryBounds, MessageId, Party, Refusal, UserId,
+    Dest, DisplayName, Entry, EntryKind, ErrorCode, Hello, HistoryBounds, MessageId, Party, Refusal, RoomId,
+    UserId,
 };
 
-pub use apikey::{Said, apikey};
-pub use cli::{ApiKeyCommand, Cli, Command, Flags, Scope};
+pub use apikey::apikey;
+pub use cli::{ApiKeyCommand, Cli, Command, Flags, Scope, SecretCommand, UserCommand};
 pub use config::{
-    BrokerChoice, BrokerUrl, Config, ConfigError, DEFAULT_CONFIG, DatabaseUrl, Devices, FrontConfig, Layers,
-    LogFormat, LogOptions, SockJsConfig, Source, TlsConfig, Value, WebhookConfig,
+    AuthConfig, BrokerChoice, BrokerUrl, Config, ConfigError, DEFAULT_CONFIG, DatabaseUrl, Devices,
+    FrontConfig, JwtConfig, JwtPlace, Layers, LogFormat, LogOptions, SockJsConfig, Source, TlsConfig, Value,
+    WebhookConfig,
 };
 pub use error::StartError;
 pub use mqttchat_http::{Tls, TlsError};
+pub use mqttchat_store::Scopes;
+pub use operator::Said;
 pub use server::{ChatServer, Fenced};
+pub use user::{secret, user};
 pub use webhook::WebhookError;

@@ -12,8 +12,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 use mqttchat::{
-    ApiKeyCommand, ChatServer, Cli, Command, Config, DEFAULT_CONFIG, Layers, StartError, Tls, apikey, files,
-    healthcheck, telemetry,
+    ChatServer, Cli, Command, Config, DEFAULT_CONFIG, Layers, Said, StartError, Tls, apikey, files,
+    healthcheck, secret, telemetry, user,
 };
 
 /// The status for a wrong setting, and for a server that can't start.
@@ -57,14 +57,17 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             }
             Ok(answer("the settings are good\n"))
         }
-        Some(Command::Apikey { command }) => manage_keys(&config, command),
+        Some(Command::Apikey { command }) => said(apikey(&config, command)),
+        Some(Command::User { command }) => said(user(&config, command)),
+        Some(Command::Secret { command }) => said(secret(&config, command)),
         _ => serve(config, layers.warnings()),
     }
 }
 
-fn manage_keys(config: &Config, command: &ApiKeyCommand) -> anyhow::Result<ExitCode> {
+/// Carries out a command beside the server, and says what it has to say.
+fn said(command: impl Future<Output = anyhow::Result<Said>>) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let said = runtime.block_on(apikey(config, command))?;
+    let said = runtime.block_on(command)?;
     if let Some(remark) = &said.remark {
         complain(remark);
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use mqttchat_bridge::{Bridge, BridgeOptions, FrameTypes, Guests, MqttOptions, Routes};
+use mqttchat_bridge::{Authenticator, Bridge, BridgeOptions, FrameTypes, Guests, MqttOptions, Routes};
 use mqttchat_http::{
     Assets, Hosts, HttpOptions, ListenOptions, Listener, Origins, QuotaLimits, Redirect, Security,
     SockJsOptions, Tls,
@@ -23,7 +23,7 @@ use crate::builder::{Builder, Parts};
 use crate::config::{Config, SockJsConfig};
 use crate::error::StartError;
 use crate::webhook::Webhook;
-use crate::{files, telemetry};
+use crate::{files, jwt, telemetry};
 
 /// How long the start waits for the broker. The embedded one is there already; an external one may be away, and the
 /// server then starts without it.
@@ -76,6 +76,14 @@ impl ChatServer {
                 .await
                 .map_err(|source| StartError::Store { data: config.data.clone(), source })?,
         };
+        let authenticator = authenticator.map_or_else(|| authenticator_of(&config, &store), Ok);
+        let authenticator = match authenticator {
+            Ok(authenticator) => authenticator,
+            Err(error) => {
+                store.close().await;
+                return Err(error);
+            }
+        };
         let broker = match Broker::start(&config).await {
             Ok(broker) => broker,
             Err(error) => {
@@ -83,7 +91,6 @@ impl ChatServer {
                 return Err(error);
             }
         };
-        let authenticator = authenticator.unwrap_or_else(|| Box::new(Guests::new(store.clone())));
         let options = bridge_options(&config, broker.mqtt(), routes, frame_types);
         let bridge = match Bridge::start_with(store.clone(), options, authenticator).await {
             Ok(bridge) => bridge,
@@ -274,6 +281,13 @@ async fn keep_metrics(metrics: PrometheusHandle) {
     }
 }
 
+fn authenticator_of(config: &Config, store: &Store) -> Result<Box<dyn Authenticator>, StartError> {
+    Ok(match &config.auth.jwt {
+        Some(jwt) => Box::new(jwt::authenticator(store.clone(), jwt)?),
+        None => Box::new(Guests::new(store.clone())),
+    })
+}
+
 fn bridge_options(
     config: &Config,
     mqtt: MqttOptions,
@@ -290,6 +304,7 @@ fn bridge_options(
     BridgeOptions {
         limits: config.limits.clone(),
         rates: config.rates,
+        signing: config.auth.signing,
         mqtt,
         routes,
         frame_types,

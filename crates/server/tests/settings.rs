@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use mqttchat::{BrokerChoice, Cli, Config, ConfigError, Layers, LogFormat};
+use mqttchat::{AuthConfig, BrokerChoice, Cli, Config, ConfigError, JwtPlace, Layers, LogFormat, Signing};
 use tempfile::TempDir;
 
 /// What is given to a server: a file, variables, flags.
@@ -133,7 +133,7 @@ fn what_is_wrong_is_named_with_its_place_and_what_is_allowed() {
         ("[mqtt]\ningest = 1", "mqtt.ingest has to be true or false, not 1"),
         ("[http]\norigins = [\"chat.example\"]", "http.origins has to be origins such as"),
         ("[http]\nhosts = [1]", "not a list of other things than texts"),
-        ("[auth]\nmode = \"trust\"", "auth.mode has to be \"guest\", not \"trust\""),
+        ("[auth]\nmode = \"trust\"", "auth.mode has to be \"guest\" or \"jwt\", not \"trust\""),
         ("log_format = \"xml\"", "log_format has to be \"human\" or \"json\", not \"xml\""),
         ("log_level = \"loud\"", "log_level has to be error, warn"),
         ("port = ", "mqttchat.toml, line 1: "),
@@ -173,16 +173,11 @@ fn a_variable_that_may_be_somebody_elses_is_only_warned_of() {
 
 #[test]
 fn what_comes_later_is_refused_by_name() {
-    for text in [
-        "[auth.jwt]\nkey_file = \"x\"",
-        "[auth]\nmode = \"jwt\"",
-        "[auth]\nsigning = \"required\"",
-        "[mqtt]\nclients = \"shared\"",
-    ] {
+    for text in ["[mqtt]\nclients = \"shared\""] {
         assert!(of_file(text).refusal().ends_with("is not available in this version"), "{text}");
     }
-    let variable = of_variables(&[("MQTTCHAT_AUTH__JWT__ISSUER", "x")]).refusal();
-    assert!(variable.ends_with("MQTTCHAT_AUTH__JWT__ISSUER is not available in this version"), "{variable}");
+    let variable = of_variables(&[("MQTTCHAT_MQTT__CLIENTS", "x")]).refusal();
+    assert!(variable.ends_with("MQTTCHAT_MQTT__CLIENTS is not available in this version"), "{variable}");
 }
 
 #[test]
@@ -199,6 +194,34 @@ fn tls_to_the_broker_is_said_as_a_whole() {
         "broker = \"mqtts://b.example\"\n[mqtt]\ncert = \"c.pem\"",
     ] {
         assert!(of_file(text).refusal().contains("mqtt.cert and mqtt.key"), "{text}");
+    }
+}
+
+#[test]
+fn who_is_let_in() {
+    assert_eq!(of_file("").config().auth, AuthConfig::default());
+    let jwt = "[auth]\nmode = \"jwt\"\nsigning = \"required\"\n[auth.jwt]\n";
+    let config = of_file(&format!("{jwt}key_file = \"k\"\nissuer = \"i\"\naudience = \"a\"\n")).config();
+    assert_eq!(config.auth.signing, Signing::Required);
+    let rules = config.auth.jwt.unwrap();
+    assert_eq!((rules.keys, rules.leeway), (JwtPlace::File("k".into()), 5));
+    assert_eq!((rules.issuer.as_deref(), &rules.audience[..]), (Some("i"), &["a".to_owned()][..]));
+    let environment = [
+        ("MQTTCHAT_AUTH__MODE", "jwt"),
+        ("MQTTCHAT_AUTH__JWT__JWKS_URL", "http://127.0.0.1:1/k?token=hunter2"),
+    ];
+    let config = of_variables(&environment).config();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    for (text, sentence) in [
+        ("", "give auth.jwt.key_file or auth.jwt.jwks_url"),
+        ("key_file = \"k\"\njwks_url = \"http://x/\"", "give one of them"),
+        ("jwks_url = \"ftp://x/\"", "auth.jwt.jwks_url has to be an address"),
+        ("jwks_url = \"https://x/\"\nalgorithms = [\"HS256\"]", "can't come from auth.jwt.jwks_url"),
+        ("key_file = \"k\"\nalgorithms = [\"none\"]", "auth.jwt.algorithms has to be a list of HS256"),
+        ("key_file = \"k\"\nleeway = 3600", "auth.jwt.leeway has to be a number from 0 to 300"),
+    ] {
+        let refusal = of_file(&format!("{jwt}{text}")).refusal();
+        assert!(refusal.contains(sentence), "{text}: {refusal}");
     }
 }
 

@@ -22,31 +22,38 @@ pub struct Scopes {
     pub write: bool,
     /// Making rooms, changing them, and who belongs to them.
     pub rooms: bool,
+    /// What an operator does: locking users out, and letting them in again.
+    pub admin: bool,
 }
 
 impl Scopes {
-    /// Everything.
-    pub const ALL: Self = Self { read: true, write: true, rooms: true };
+    /// All that a user may do by themselves.
+    pub const ALL: Self = Self { read: true, write: true, rooms: true, admin: false };
+
+    /// Nothing.
+    pub const NONE: Self = Self { read: false, write: false, rooms: false, admin: false };
 
     /// Parses words, at least one; `None` when one of them is no scope.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let mut scopes = Self { read: false, write: false, rooms: false };
+        let mut scopes = Self::NONE;
         for word in text.split_whitespace() {
             *match word {
                 "read" => &mut scopes.read,
                 "write" => &mut scopes.write,
                 "rooms" => &mut scopes.rooms,
+                "admin" => &mut scopes.admin,
                 _ => return None,
             } = true;
         }
-        (scopes.read || scopes.write || scopes.rooms).then_some(scopes)
+        (scopes != Self::NONE).then_some(scopes)
     }
 }
 
 impl fmt::Display for Scopes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = [(self.read, "read"), (self.write, "write"), (self.rooms, "rooms")];
+        let words =
+            [(self.read, "read"), (self.write, "write"), (self.rooms, "rooms"), (self.admin, "admin")];
         let words: Vec<&str> = words.into_iter().filter_map(|(has, word)| has.then_some(word)).collect();
         f.write_str(&words.join(" "))
     }
@@ -146,7 +153,8 @@ mod tests {
 
     #[test]
     fn scopes_are_read_as_they_are_written() {
-        assert_eq!(Scopes::parse("rooms read"), Some(Scopes { read: true, write: false, rooms: true }));
+        assert_eq!(Scopes::parse("rooms read"), Some(Scopes { write: false, ..Scopes::ALL }));
+        assert_eq!(Scopes::parse("admin"), Some(Scopes { admin: true, ..Scopes::NONE }));
         assert_eq!(Scopes::ALL.to_string(), "read write rooms");
         assert_eq!(Scopes::parse(&Scopes::ALL.to_string()), Some(Scopes::ALL));
         assert_eq!((Scopes::parse(""), Scopes::parse("read all")), (None, None));

@@ -77,7 +77,7 @@ pub use operator::Operator;
 pub use options::StoreOptions;
 pub use rooms::Access;
 pub use search::Query;
-pub use users::{ClaimOutcome, User};
+pub use users::{ClaimOutcome, Standing, User};
 
 use options::Place;
 use postgres::Postgres;
@@ -155,10 +155,19 @@ impl Store {
         }
     }
 
-    /// The keys derived from the installation's secrets, as they were at [`Store::open`].
+    /// The keys derived from the installation's secrets: all clones of what it gives follow [`Store::turn_secrets`].
     #[must_use]
     pub fn keyring(&self) -> Keyring {
         on_backend!(self, backend => backend.keyring())
+    }
+
+    /// Lets secrets that were rotated come into use, or out of it, when their time has come; with `read`, looks first
+    /// whether they were rotated. To be called every second or so.
+    ///
+    /// # Errors
+    /// [`StoreError`] when they can't be read; those that are known stay in use.
+    pub async fn turn_secrets(&self, read: bool) -> Result<(), StoreError> {
+        on_backend!(self, backend => backend.turn_secrets(read).await)
     }
 
     /// How the last write went. While writes fail, the writer tries one of its own once a second, so this turns

@@ -110,6 +110,9 @@ pub enum AppendError {
     /// Somebody who is to belong to a room is no user.
     #[error("there is no such user")]
     NoSuchUser,
+    /// An operator has locked its author out.
+    #[error("its author is blocked")]
+    Blocked,
     /// They may not do that; a sentence for them.
     #[error("{0}")]
     Forbidden(&'static str),

@@ -1,11 +1,13 @@
 //! The store as an operator's command opens it: beside a server that may be running on it.
 
-use mqttchat_protocol::DisplayName;
+use std::time::Duration;
+
+use mqttchat_protocol::{DisplayName, Keyring, UserId};
 
 use crate::options::Place;
 use crate::postgres::Postgres;
 use crate::sqlite::Beside;
-use crate::{ApiKey, Clock, KeyOutcome, NewApiKey, Store, StoreError, StoreOptions};
+use crate::{ApiKey, Clock, KeyOutcome, NewApiKey, Store, StoreError, StoreOptions, User};
 
 /// What an operator changes while servers run. It takes no part in the log: it is no node, and appends nothing.
 pub struct Operator {
@@ -69,6 +71,55 @@ impl Operator {
     /// [`StoreError`] when it couldn't be written.
     pub async fn revoke_apikey(&self, name: &DisplayName) -> Result<bool, StoreError> {
         on!(self, backend => backend.revoke_apikey(name).await)
+    }
+
+    /// Locks a user out, or lets them in again; `None` when there is no such user. Servers that run know it within a
+    /// second.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it couldn't be written.
+    pub async fn set_blocked(&self, id: &UserId, blocked: bool) -> Result<Option<User>, StoreError> {
+        on!(self, backend => backend.set_blocked(id, blocked).await)
+    }
+
+    /// Ends the tokens of a guest: what is issued for the returned `serial` is valid from here on. `None` when there is
+    /// no such user. Servers that run know it within a second.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it couldn't be written.
+    pub async fn renew_user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
+        on!(self, backend => backend.renew_user(id).await)
+    }
+
+    /// A user by id.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be read.
+    pub async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
+        on!(self, backend => backend.user(id).await)
+    }
+
+    /// Users by id, those after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be read.
+    pub async fn users_page(&self, after: Option<&str>, limit: u64) -> Result<Vec<User>, StoreError> {
+        on!(self, backend => backend.users_page(after, limit).await)
+    }
+
+    /// The keys derived from the installation's secrets.
+    #[must_use]
+    pub fn keyring(&self) -> Keyring {
+        on!(self, backend => backend.keyring())
+    }
+
+    /// Makes a new master secret. Servers that run know it within a second and sign with it after ten; what was signed
+    /// with those before is good for as long as `grace`, or, without any, no longer.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it couldn't be written.
+    pub async fn rotate_secrets(&self, grace: Duration) -> Result<(), StoreError> {
+        on!(self, backend => backend.rotate_secrets(grace).await)
     }
 
     /// Closes it. Dropping it does the same in the background.

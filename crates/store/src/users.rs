@@ -34,7 +34,46 @@ pub enum ClaimOutcome {
     Taken,
 }
 
+/// What a session's right to be there depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The user.
+    pub id: UserId,
+    /// Which of their tokens is the valid one.
+    pub serial: u64,
+    /// Whether an operator has locked them out.
+    pub blocked: bool,
+}
+
 impl Store {
+    /// How often something was taken away from users or keys, counted by every node and command together: when it has
+    /// risen, [`Store::standings`] and [`Store::revoked_apikeys`] may say something new.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be read.
+    pub async fn revocations(&self) -> Result<u64, StoreError> {
+        on_backend!(self, backend => backend.revocations().await)
+    }
+
+    /// How those of these users stand that there are. At most a thousand at once, so that nobody else has to wait.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be read.
+    pub async fn standings(&self, among: &[UserId]) -> Result<Vec<Standing>, StoreError> {
+        on_backend!(self, backend => backend.standings(among).await)
+    }
+
+    /// Locks a user out, or lets them in again; `None` when there is no such user. From here on nothing of theirs is
+    /// stored; their sessions are the nodes' to end.
+    ///
+    /// Cancel safety: dropped, it may or may not happen.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it couldn't be written.
+    pub async fn set_blocked(&self, id: &UserId, blocked: bool) -> Result<Option<User>, StoreError> {
+        on_backend!(self, backend => backend.set_blocked(id, blocked).await)
+    }
+
     /// Claims a user id, for ever. Of several at the same moment one gets it.
     ///
     /// Cancel safety: dropped, the id may or may not be claimed.

@@ -115,6 +115,7 @@ impl Resource {
             (Self::Messages, _) => messages::list(program, call).await,
             (Self::Conversations, _) => conversations::list(program, call).await,
             (Self::Users, _) => users::list(program, call).await,
+            (Self::User(user), &Method::PATCH) => users::update(api, program, call, body, &user).await,
             (Self::User(user), _) => users::one(program, call, &user).await,
             (Self::Rooms, &Method::POST) => rooms::create(api, program, call, body).await,
             (Self::Rooms, _) => rooms::list(program, call).await,

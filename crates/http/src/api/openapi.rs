@@ -21,7 +21,8 @@ static DOCUMENT: LazyLock<Vec<u8>> =
     paths(
         messages::send, messages::list, say::say_in_public, say::say_in_room, say::say_in_private,
         conversations::list, events::follow, rooms::list, rooms::create, rooms::one, rooms::update,
-        rooms::delete, members::add, members::remove, users::list, users::one, description, asyncapi::description,
+        rooms::delete, members::add, members::remove, users::list, users::one, users::update, description,
+        asyncapi::description,
     ),
     components(schemas(schema::Problem)),
     tags(

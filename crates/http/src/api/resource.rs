@@ -63,12 +63,10 @@ impl Resource {
     pub(super) fn methods(&self) -> &'static str {
         match self {
             Self::Messages | Self::Rooms => "GET, HEAD, POST, OPTIONS",
-            Self::Conversations
-            | Self::Users
-            | Self::User(_)
-            | Self::Events
-            | Self::OpenApi
-            | Self::AsyncApi => "GET, HEAD, OPTIONS",
+            Self::User(_) => "GET, HEAD, PATCH, OPTIONS",
+            Self::Conversations | Self::Users | Self::Events | Self::OpenApi | Self::AsyncApi => {
+                "GET, HEAD, OPTIONS"
+            }
             Self::Room(_) => "GET, HEAD, POST, PATCH, DELETE, OPTIONS",
             Self::Member(..) => "PUT, DELETE, OPTIONS",
             Self::Say(_) => "POST, OPTIONS",

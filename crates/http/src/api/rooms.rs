@@ -167,7 +167,12 @@ pub(super) fn no_content() -> Reply {
     reply
 }
 
-async fn object(api: &Api, call: &Call, body: Body, members: &[&str]) -> Result<Map<String, Value>, Problem> {
+pub(super) async fn object(
+    api: &Api,
+    call: &Call,
+    body: Body,
+    members: &[&str],
+) -> Result<Map<String, Value>, Problem> {
     if kind(&call.headers)? == Kind::Text {
         return Err(unsupported());
     }

@@ -192,6 +192,18 @@ pub(super) struct User {
     state: State,
     /// When they were last there, Unix time in ms; of those online, the present moment.
     last_seen: u64,
+    /// Whether an operator has locked them out; shown of one user, to keys with the scope `admin`.
+    #[schema(nullable = false)]
+    blocked: Option<bool>,
+}
+
+/// What can be changed about a user.
+#[derive(ToSchema, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"blocked": true}))]
+pub(super) struct UserPatch {
+    /// Whether they are locked out.
+    blocked: bool,
 }
 
 /// A page of users.

@@ -2,11 +2,13 @@
 
 use mqttchat_bridge::Program;
 use mqttchat_protocol::{PersonState, UserId};
-use serde_json::json;
+use serde_json::{Value, json};
 use warp::http::StatusCode;
 
+use super::body::Body;
 use super::query::{Query, bad};
-use super::{Call, page};
+use super::rooms::object;
+use super::{Api, Call, page};
 use crate::problem::{Problem, Reply, json as json_reply};
 
 /// Users by id: all, or those who are there, or those who aren't.
@@ -44,6 +46,34 @@ pub(super) async fn list(program: &Program, call: &Call) -> Result<Reply, Proble
 )]
 pub(super) async fn one(program: &Program, call: &Call, user: &UserId) -> Result<Reply, Problem> {
     Query::parse(&call.query, &[])?;
-    let person = program.person(user).await?;
-    Ok(json_reply(StatusCode::OK, "application/json", &json!(person)))
+    let mut person = json!(program.person(user).await?);
+    if program.is_admin() {
+        person["blocked"] = program.is_blocked(user).await?.into();
+    }
+    Ok(json_reply(StatusCode::OK, "application/json", &person))
+}
+
+/// Locks a user out, or lets them in again; for keys with the scope `admin`. Within a second their sessions are closed on
+/// every node, and nothing that they send is taken from the moment of the answer on.
+#[utoipa::path(
+    patch, path = "/api/v1/users/{user}", tag = "users", operation_id = "update_user",
+    params(("user" = String, Path, description = "The user's id", pattern = "^[a-z0-9][a-z0-9_-]{0,63}$")),
+    request_body(content = super::schema::UserPatch),
+    responses((status = 200, description = "The user as it is now", body = super::schema::User)),
+)]
+pub(super) async fn update(
+    api: &Api,
+    program: &Program,
+    call: &Call,
+    body: Body,
+    user: &UserId,
+) -> Result<Reply, Problem> {
+    Query::parse(&call.query, &[])?;
+    let data = object(api, call, body, &["blocked"]).await?;
+    let Some(Value::Bool(blocked)) = data.get("blocked") else {
+        return Err(bad("the member blocked has to be true or false"));
+    };
+    let mut person = json!(program.set_blocked(user, *blocked).await?);
+    person["blocked"] = (*blocked).into();
+    Ok(json_reply(StatusCode::OK, "application/json", &person))
 }

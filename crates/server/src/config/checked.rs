@@ -8,6 +8,7 @@ use mqttchat_http::{Authority, Origin, QuotaLimits};
 use mqttchat_protocol::Limits;
 use tracing_subscriber::EnvFilter;
 
+use super::auth::{AuthConfig, auth};
 use super::broker::{BrokerChoice, BrokerUrl, Devices, client_tls};
 use super::database::DatabaseUrl;
 use super::error::ConfigError;
@@ -35,6 +36,8 @@ pub struct Config {
     pub log: LogOptions,
     /// What clients may do.
     pub limits: Limits,
+    /// Who is let in.
+    pub auth: AuthConfig,
     /// How fast a user may send.
     pub rates: Rates,
     /// How many connections there may be; 0 is no limit.
@@ -109,7 +112,6 @@ impl Config {
     /// # Errors
     /// The first [`ConfigError`] found.
     pub fn check(layers: &Layers, home: Option<&Path>) -> Result<Self, ConfigError> {
-        check_auth(layers)?;
         let (listen, lan) = listen(layers)?;
         Ok(Self {
             listen,
@@ -120,6 +122,7 @@ impl Config {
             page: page(layers)?,
             log: log(layers)?,
             limits: limits(layers)?,
+            auth: auth(layers)?,
             rates: Rates {
                 messages_per_second: layers.number("limits.messages_per_second", 20, 0, 1_000_000)? as u32,
                 burst: layers.number("limits.burst", 100, 0, 1_000_000)? as u32,
@@ -167,23 +170,6 @@ impl Config {
             sockjs: SockJsConfig::check(layers)?,
         })
     }
-}
-
-fn check_auth(layers: &Layers) -> Result<(), ConfigError> {
-    for (key, only, later) in
-        [("auth.mode", "guest", &["jwt"][..]), ("auth.signing", "off", &["optional", "required"])]
-    {
-        let Some(given) = layers.get(key) else { continue };
-        match text(&given.value) {
-            Some(value) if value == only => {}
-            Some(value) if later.contains(&value) => {
-                let key = format!("{key} = {value:?}");
-                return Err(ConfigError::Later { key, source_: given.source.clone() });
-            }
-            _ => layers.parse(key, (), &format!("{only:?}"), |_| None)?,
-        }
-    }
-    Ok(())
 }
 
 /// The address of the page. `--lan` stands for all interfaces, unless a nearer source says which.

@@ -1,5 +1,6 @@
 //! Settings: read raw from flags, variables and a file, then checked once.
 
+mod auth;
 mod broker;
 mod checked;
 mod database;
@@ -13,6 +14,7 @@ mod sockjs;
 mod variables;
 mod webhook;
 
+pub use auth::{AuthConfig, JwtConfig, JwtPlace};
 pub use broker::{BrokerChoice, BrokerUrl, Devices};
 pub use checked::{Config, LogFormat, LogOptions};
 pub use database::DatabaseUrl;

@@ -1,6 +1,5 @@
 //! One POST, signed as Standard Webhooks (standardwebhooks.com) has it.
 
-use std::error::Error;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -9,12 +8,7 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use http_body_util::{Full, Limited};
 use hyper::Request;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use mqttchat_tls::{Settings, explain};
-use rustls::{ClientConfig, RootCertStore};
 use sha2::Sha256;
 use tokio::time::timeout;
 use warp::http::Uri;
@@ -22,6 +16,7 @@ use warp::http::header::{CONTENT_TYPE, USER_AGENT};
 
 use super::event::Event;
 use crate::config::WebhookConfig;
+use crate::outgoing::{Client, client, whole_reason};
 
 /// How long the other side has to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -58,23 +53,14 @@ impl Told {
 pub(super) struct Poster {
     url: Uri,
     key: Option<Hmac<Sha256>>,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<Full<Bytes>>,
 }
 
 impl Poster {
     /// # Errors
     /// When TLS can't be set up.
     pub(super) fn new(config: &WebhookConfig) -> Result<Self, rustls::Error> {
-        let is_https = config.url.scheme_str() == Some("https");
-        let tls = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots(is_https))
-            .with_no_client_auth();
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_max_idle_per_host(8)
-            .build(connector.https_or_http().enable_http1().build());
+        let client = client(&config.url)?;
         // A key of any length is one.
         let key = config.key.as_deref().and_then(|key| Hmac::new_from_slice(key).ok());
         Ok(Self { url: config.url.clone(), key, client })
@@ -121,35 +107,6 @@ fn signature(key: &Hmac<Sha256>, event: &Event, time: u64) -> String {
     let mut mac = key.clone();
     mac.update(format!("{}.{time}.{}", event.id, event.body).as_bytes());
     format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
-}
-
-/// Whom this machine trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` say otherwise.
-fn roots(needed: bool) -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    if !needed {
-        return roots;
-    }
-    let found = rustls_native_certs::load_native_certs();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        let error = found.errors.first().map(ToString::to_string).unwrap_or_default();
-        tracing::warn!(
-            error,
-            "this machine trusts no certificates: the webhook can't be reached by https; SSL_CERT_FILE can name some"
-        );
-    }
-    roots
-}
-
-/// An error and all that is behind it, on one line.
-fn whole_reason(error: &dyn Error) -> String {
-    let mut reason = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        reason = format!("{reason}: {error}");
-        source = error.source();
-    }
-    reason
 }
 
 /// Unix time in seconds.

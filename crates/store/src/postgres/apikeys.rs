@@ -7,6 +7,7 @@ use super::Postgres;
 use super::fault::Fault;
 use super::rows::{all, number, parsed, value};
 use super::time::now;
+use super::users::COUNT_REVOCATION;
 use crate::apikeys::ISSUER;
 use crate::integer::{signed, unsigned};
 use crate::{ApiKey, KeyOutcome, NewApiKey, Scopes, StoreError};
@@ -87,8 +88,9 @@ impl Postgres {
     }
 
     pub(crate) async fn revoke_apikey(&self, name: &DisplayName) -> Result<bool, StoreError> {
-        let rows = self.pool.write(&[(REVOKE, &[&name.as_str(), &self.hand()])]).await?;
-        Ok(rows.iter().any(|rows| !rows.is_empty()))
+        let rows =
+            self.pool.write(&[(REVOKE, &[&name.as_str(), &self.hand()]), (COUNT_REVOCATION, &[])]).await?;
+        Ok(rows.first().is_some_and(|rows| !rows.is_empty()))
     }
 }
 

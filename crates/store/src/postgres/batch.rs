@@ -37,6 +37,7 @@ const EXISTING: &str = concat!(
      CROSS JOIN LATERAL (SELECT key FROM conversations WHERE id = e.conversation LIMIT 1) c
      LEFT JOIN LATERAL (SELECT * FROM marks WHERE position = e.position LIMIT 1) m ON true"
 );
+const BLOCKED: &str = "SELECT party FROM users WHERE party = ANY($1) AND blocked";
 const INGESTED: &str = concat!(
     "SELECT ",
     entry_columns!(),
@@ -88,6 +89,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     LOCK,
     HEADS,
     EXISTING,
+    BLOCKED,
     INGESTED,
     CURSORS,
     POSITIONS,
@@ -242,13 +244,15 @@ async fn read(session: &Session, needs: &Needs, given: Option<i64>) -> Result<(P
     let (parties, conversations): (Vec<i64>, Vec<i64>) = needs.cursors.iter().copied().unzip();
     let (locks, asks): (Params<'_>, Params<'_>) = (&[&locked], &[&heads]);
     let (keys, packets): (Params<'_>, Params<'_>) = (&[&needs.senders, &needs.ids], &[&needs.packets]);
+    let senders: Params<'_> = &[&needs.senders];
     let (places, numbers): (Params<'_>, Params<'_>) = (&[&parties, &conversations], &[&needs.entries]);
-    let (begun, locked, heads, existing, ingested, cursors, rooms, messages, positions, clock) = tokio::join!(
+    let (begun, locked, heads, existing, blocked, ingested, cursors, rooms, messages, positions, clock) = tokio::join!(
         biased;
         session.run("BEGIN"),
         ask(session, !locked.is_empty(), LOCK, locks),
         ask(session, !heads.is_empty(), HEADS, asks),
         ask(session, !needs.ids.is_empty(), EXISTING, keys),
+        ask(session, !needs.senders.is_empty(), BLOCKED, senders),
         ask(session, !needs.packets.is_empty(), INGESTED, packets),
         ask(session, !parties.is_empty(), CURSORS, places),
         Rooms::read(session, &needs.access, &needs.rooms),
@@ -267,6 +271,7 @@ async fn read(session: &Session, needs: &Needs, given: Option<i64>) -> Result<(P
         let first = earlier(row)?;
         plan.existing.insert((value(row, EARLIER_WIDTH)?, first.entry.id.as_str().to_owned()), first);
     }
+    plan.blocked = blocked?.iter().map(|row| value(row, 0)).collect::<Result<_, _>>()?;
     for row in &ingested? {
         let packet: i32 = value(row, EARLIER_WIDTH)?;
         let packet = u16::try_from(packet).map_err(|_| Fault::Unreadable(format!("packet id {packet}")))?;

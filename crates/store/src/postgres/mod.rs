@@ -39,6 +39,7 @@ mod write;
 mod writer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mqttchat_protocol::{Conversation, Keyring, Party, UserId};
 use tokio::runtime::Handle;
@@ -47,13 +48,14 @@ use tokio::task::JoinHandle;
 
 use crate::health::HealthCell;
 use crate::integer::signed;
-use crate::secrets::Secrets;
+use crate::secrets::{Keeper, Secrets};
 use crate::{Clock, Done, Health, NewEntry, StoreError};
 
 use indexer::Indexer;
 use pool::Pool;
 use purger::Purger;
 use session::Database;
+use users::COUNT_REVOCATION;
 use write::{Move, Which, Write};
 use writer::Writer;
 
@@ -65,7 +67,7 @@ pub(crate) struct Postgres {
     health: Arc<HealthCell>,
     clock: Option<Clock>,
     log_id: Box<str>,
-    secrets: Secrets,
+    keeper: Keeper,
 }
 
 impl Postgres {
@@ -81,7 +83,8 @@ impl Postgres {
         let pool = Arc::new(Pool::new(database, health.clone(), runtime));
         let tasks =
             [tokio::spawn(Indexer::new(pool.clone()).run()), tokio::spawn(Purger::new(pool.clone()).run())];
-        Ok(Self { writer, pool, tasks, health, clock, log_id, secrets })
+        let keeper = Keeper::new(secrets, clock.as_ref().map_or_else(|| Clock::system().now(), Clock::now));
+        Ok(Self { writer, pool, tasks, health, clock, log_id, keeper })
     }
 
     pub(crate) fn log_id(&self) -> &str {
@@ -89,7 +92,38 @@ impl Postgres {
     }
 
     pub(crate) fn keyring(&self) -> Keyring {
-        self.secrets.keyring()
+        self.keeper.keyring()
+    }
+
+    pub(crate) async fn turn_secrets(&self, read: bool) -> Result<(), StoreError> {
+        let read = if read { Some(parse_secrets(&self.read_secrets().await?)?) } else { None };
+        self.keeper.turn(read, self.now());
+        Ok(())
+    }
+
+    pub(crate) async fn rotate_secrets(&self, grace: Duration) -> Result<(), StoreError> {
+        loop {
+            let before = self.read_secrets().await?;
+            let after = parse_secrets(&before)?.rotate(grace, self.now()).to_text();
+            let sql = "UPDATE meta SET value = $2 WHERE key = 'secret' AND value = $1 RETURNING 1";
+            let rows = self.pool.write(&[(sql, &[&before, &after]), (COUNT_REVOCATION, &[])]).await?;
+            // Otherwise another command was faster.
+            if rows.first().is_some_and(|rows| !rows.is_empty()) {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn read_secrets(&self) -> Result<String, StoreError> {
+        let rows = self.pool.read("SELECT value FROM meta WHERE key = 'secret'", &[]).await?;
+        rows::all(&rows, |row| rows::value(row, 0))?
+            .pop()
+            .ok_or_else(|| StoreError::Corrupt("there is no secret in the table meta".to_owned()))
+    }
+
+    /// The time, where a whole second is near enough.
+    fn now(&self) -> u64 {
+        self.clock.as_ref().map_or_else(|| Clock::system().now(), Clock::now)
     }
 
     pub(crate) fn health(&self) -> Health {
@@ -166,6 +200,11 @@ impl Postgres {
     fn hand(&self) -> Option<i64> {
         self.clock.as_ref().map(|clock| signed(clock.now()))
     }
+}
+
+fn parse_secrets(text: &str) -> Result<Secrets, StoreError> {
+    Secrets::parse(text)
+        .map_err(|reason| StoreError::Corrupt(format!("the secret in the table meta: {reason}")))
 }
 
 impl Drop for Postgres {

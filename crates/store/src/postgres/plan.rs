@@ -1,7 +1,7 @@
 //! What the writes of a batch come to, one after the other, from what was read and locked for all of them
 //! (docs/mqtt.md "The way of one message", step 2).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use mqttchat_protocol::{Conversation, EntryKind, Party, RoomChange, RoomId, Target};
 
@@ -65,6 +65,8 @@ pub(super) struct Plan {
     pub(super) heads: HashMap<i64, Head>,
     /// By party and conversation, in the order in which all write them.
     pub(super) cursors: BTreeMap<(i64, i64), Cursor>,
+    /// Authors whom an operator has locked out.
+    pub(super) blocked: HashSet<i64>,
     /// What is stored of the ids in the batch.
     pub(super) existing: HashMap<(i64, String), Earlier>,
     /// What came in by the packet ids that are redelivered, by session.
@@ -105,6 +107,9 @@ impl Plan {
             return Ok(again);
         }
         let sender = names.party(&entry.from).map(|number| number.id);
+        if sender.is_some_and(|sender| self.blocked.contains(&sender)) {
+            return Ok(Verdict::Refused(AppendError::Blocked));
+        }
         if let Some(sender) = sender
             && let Some(verdict) = self.earlier(writes, sender, entry)
         {

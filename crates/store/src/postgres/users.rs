@@ -3,11 +3,11 @@
 use mqttchat_protocol::{DisplayName, UserId};
 
 use super::Postgres;
-use super::rows::{all, number, user, user_columns};
+use super::rows::{all, number, parsed, user, user_columns, value};
 use super::time::now;
 use crate::integer::signed;
 use crate::users::FreeNumber;
-use crate::{ClaimOutcome, StoreError, User};
+use crate::{ClaimOutcome, Standing, StoreError, User};
 
 const BY_ID: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE id = $1");
 const PAGE: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE id > $1 ORDER BY id LIMIT $2");
@@ -21,7 +21,44 @@ const CLAIM: &str = concat!(
      ON CONFLICT DO NOTHING RETURNING created"
 );
 
+/// Counts that something was taken away. Its row is what those wait for who do so at the same moment: whoever reads a
+/// number finds everything done that it counts.
+pub(super) const COUNT_REVOCATION: &str = "
+    INSERT INTO meta (key, value) VALUES ('revocations', '1')
+    ON CONFLICT (key) DO UPDATE SET value = (meta.value::bigint + 1)::text";
+
+const SET_BLOCKED: &str = concat!("UPDATE users SET blocked = $2 WHERE id = $1 RETURNING ", user_columns!());
+const RENEW: &str = concat!("UPDATE users SET serial = serial + 1 WHERE id = $1 RETURNING ", user_columns!());
+
 impl Postgres {
+    pub(crate) async fn revocations(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT value::bigint FROM meta WHERE key = 'revocations'";
+        Ok(all(&self.pool.read(sql, &[]).await?, |row| number(row, 0))?.pop().unwrap_or(0))
+    }
+
+    pub(crate) async fn standings(&self, among: &[UserId]) -> Result<Vec<Standing>, StoreError> {
+        let among: Vec<&str> = among.iter().map(UserId::as_str).collect();
+        let sql = "SELECT id, serial, blocked FROM users WHERE id = ANY($1)";
+        all(&self.pool.read(sql, &[&among]).await?, |row| {
+            Ok(Standing {
+                id: parsed(row, 0, UserId::parse)?,
+                serial: number(row, 1)?,
+                blocked: value(row, 2)?,
+            })
+        })
+    }
+
+    pub(crate) async fn set_blocked(&self, id: &UserId, blocked: bool) -> Result<Option<User>, StoreError> {
+        let rows =
+            self.pool.write(&[(SET_BLOCKED, &[&id.as_str(), &blocked]), (COUNT_REVOCATION, &[])]).await?;
+        Ok(all(rows.first().map_or(&[][..], |rows| rows), user)?.pop())
+    }
+
+    pub(crate) async fn renew_user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
+        let rows = self.pool.write(&[(RENEW, &[&id.as_str()]), (COUNT_REVOCATION, &[])]).await?;
+        Ok(all(rows.first().map_or(&[][..], |rows| rows), user)?.pop())
+    }
+
     pub(crate) async fn claim_user(
         &self,
         id: &UserId,

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::Sqlite;
 use super::fault::Fault;
+use super::users::count_revocation;
 use crate::apikeys::ISSUER;
 use crate::integer::{signed, unsigned};
 use crate::{ApiKey, KeyOutcome, NewApiKey, Scopes, StoreError};
@@ -102,6 +103,9 @@ pub(super) fn revoke(connection: &Connection, name: &DisplayName, now: u64) -> R
         "UPDATE apikeys SET revoked = ?2 WHERE name = ?1 AND revoked IS NULL",
         params![name.as_str(), signed(now)],
     )?;
+    if revoked > 0 {
+        count_revocation(connection)?;
+    }
     Ok(revoked > 0)
 }
 

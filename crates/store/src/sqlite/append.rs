@@ -11,6 +11,7 @@ use rusqlite::{OptionalExtension, params};
 use super::batch::{Batch, Head};
 use super::fault::Fault;
 use super::rows::{self, ENTRY_BY_ID, ENTRY_BY_INGEST};
+use super::users::is_blocked;
 use super::writer::Write;
 use super::{changes, room_changes};
 use crate::integer::signed;
@@ -68,6 +69,9 @@ fn append(batch: &mut Batch<'_>, new: &NewEntry) -> Result<Verdict, Fault> {
         && let Some(first) = ingested(batch, mark, new)?
     {
         return Ok(Verdict::Again(first));
+    }
+    if !new.from.is_foreign() && is_blocked(batch.connection(), &new.from)? {
+        return Ok(Verdict::Refused(AppendError::Blocked));
     }
     if let Some(change) = &new.change {
         if let Some(sender) = batch.party(&new.from)?

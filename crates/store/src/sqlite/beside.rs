@@ -5,17 +5,20 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use mqttchat_protocol::{DisplayName, UserId};
+use mqttchat_protocol::{DisplayName, Keyring, UserId};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::directory::Directory;
 use super::fault::Fault;
-use super::{apikeys, connection, migrations};
-use crate::{ApiKey, Clock, KeyOutcome, NewApiKey, StoreError};
+use super::{apikeys, connection, migrations, users};
+use crate::{ApiKey, Clock, KeyOutcome, NewApiKey, StoreError, User};
 
 /// A connection beside the server's.
 pub(crate) struct Beside {
+    directory: Directory,
+    keyring: Keyring,
     path: PathBuf,
     connection: Arc<Mutex<Connection>>,
     clock: Clock,
@@ -30,9 +33,11 @@ impl Beside {
     }
 
     pub(crate) fn open(directory: &Path, clock: Clock) -> Result<Self, StoreError> {
-        let path = Directory::at(directory).database();
+        let directory = Directory::at(directory);
+        let path = directory.database();
         let connection = connection::reopen(&path).map_err(|fault| fault.while_opening(&path))?;
-        Ok(Self { path, connection: Arc::new(Mutex::new(connection)), clock })
+        let keyring = Keyring::new(&directory.secrets(false)?.at(clock.now()));
+        Ok(Self { directory, keyring, path, connection: Arc::new(Mutex::new(connection)), clock })
     }
 
     /// Does something in one transaction, on a thread that may wait.
@@ -60,6 +65,43 @@ impl Beside {
 
     pub(crate) async fn apikeys(&self) -> Result<Vec<ApiKey>, StoreError> {
         self.work(|connection, _| apikeys::list(connection)).await
+    }
+
+    pub(crate) fn keyring(&self) -> Keyring {
+        self.keyring.clone()
+    }
+
+    /// Rotates the secrets. The transaction is what two commands at once take turns by.
+    pub(crate) async fn rotate_secrets(&self, grace: Duration) -> Result<(), StoreError> {
+        let directory = self.directory.clone();
+        self.work(move |connection, now| {
+            let rotate = || directory.secrets(false)?.rotate(grace, now).write(&directory.secret());
+            match rotate() {
+                Ok(()) => users::count_revocation(connection).map(Ok),
+                Err(error) => Ok(Err(error)),
+            }
+        })
+        .await?
+    }
+
+    pub(crate) async fn set_blocked(&self, id: &UserId, blocked: bool) -> Result<Option<User>, StoreError> {
+        let id = id.clone();
+        self.work(move |connection, _| users::set_blocked(connection, &id, blocked)).await
+    }
+
+    pub(crate) async fn renew_user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
+        let id = id.clone();
+        self.work(move |connection, _| users::renew(connection, &id)).await
+    }
+
+    pub(crate) async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
+        let id = id.clone();
+        self.work(move |connection, _| users::one(connection, &id)).await
+    }
+
+    pub(crate) async fn users_page(&self, after: Option<&str>, limit: u64) -> Result<Vec<User>, StoreError> {
+        let after = after.unwrap_or_default().to_owned();
+        self.work(move |connection, _| users::page(connection, &after, limit)).await
     }
 
     pub(crate) async fn revoke_apikey(&self, name: &DisplayName) -> Result<bool, StoreError> {

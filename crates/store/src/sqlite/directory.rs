@@ -8,6 +8,7 @@ use crate::StoreError;
 use crate::secrets::Secrets;
 
 /// A data directory.
+#[derive(Clone)]
 pub(super) struct Directory(PathBuf);
 
 impl Directory {
@@ -43,9 +44,14 @@ impl Directory {
         self.0.join("mqttchat.mark")
     }
 
+    /// The file of the secrets.
+    pub(super) fn secret(&self) -> PathBuf {
+        self.0.join("secret")
+    }
+
     /// Reads the secrets; makes them when the database is new and there are none yet.
     pub(super) fn secrets(&self, new_database: bool) -> Result<Secrets, StoreError> {
-        let path = self.0.join("secret");
+        let path = self.secret();
         match Secrets::load(&path)? {
             Some(secrets) => Ok(secrets),
             None if new_database => Secrets::create(&path),

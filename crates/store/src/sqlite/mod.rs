@@ -40,7 +40,7 @@ use std::path::PathBuf;
 
 use mqttchat_protocol::Keyring;
 
-use crate::secrets::Secrets;
+use crate::secrets::Keeper;
 use crate::{Clock, Done, Health, NewEntry, StoreError};
 
 pub(crate) use beside::Beside;
@@ -57,7 +57,8 @@ pub(crate) struct Sqlite {
     readers: Readers,
     clock: Clock,
     log_id: Box<str>,
-    secrets: Secrets,
+    directory: Directory,
+    keeper: Keeper,
 }
 
 impl Sqlite {
@@ -78,7 +79,8 @@ impl Sqlite {
         let log_id = mark.log_id().into();
         leases::end_all(&connection).map_err(|fault| fault.while_opening(&database))?;
         let writer = Writer::start(connection, &database, clock.clone(), mark, lock)?;
-        Ok(Self { writer, readers: Readers::new(database), clock, log_id, secrets })
+        let keeper = Keeper::new(secrets, clock.now());
+        Ok(Self { writer, readers: Readers::new(database), clock, log_id, directory, keeper })
     }
 
     pub(crate) fn log_id(&self) -> &str {
@@ -86,7 +88,19 @@ impl Sqlite {
     }
 
     pub(crate) fn keyring(&self) -> Keyring {
-        self.secrets.keyring()
+        self.keeper.keyring()
+    }
+
+    pub(crate) async fn turn_secrets(&self, read: bool) -> Result<(), StoreError> {
+        let read = if read {
+            let directory = self.directory.clone();
+            let reading = tokio::task::spawn_blocking(move || directory.secrets(false));
+            Some(reading.await.unwrap_or_else(|_| Err(StoreError::closed()))?)
+        } else {
+            None
+        };
+        self.keeper.turn(read, self.clock.now());
+        Ok(())
     }
 
     pub(crate) fn health(&self) -> Health {

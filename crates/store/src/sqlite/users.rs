@@ -1,14 +1,14 @@
 //! Users.
 
 use mqttchat_protocol::{DisplayName, Party, UserId};
-use rusqlite::{Connection, Params, params};
+use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::Sqlite;
 use super::fault::Fault;
 use super::rows::{user, user_columns};
 use crate::integer::{signed, unsigned};
 use crate::users::free_number;
-use crate::{ClaimOutcome, StoreError, User};
+use crate::{ClaimOutcome, Standing, StoreError, User};
 
 const BY_ID: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE id = ?1");
 const PAGE: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE id > ?1 ORDER BY id LIMIT ?2");
@@ -48,7 +48,7 @@ impl Sqlite {
 
     pub(crate) async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
         let id = id.clone();
-        self.readers.read(move |connection| Ok(users(connection, BY_ID, [id.as_str()])?.pop())).await
+        self.readers.read(move |connection| one(connection, &id)).await
     }
 
     pub(crate) async fn rename_user(&self, id: &UserId, name: &DisplayName) -> Result<bool, StoreError> {
@@ -75,12 +75,94 @@ impl Sqlite {
 
     pub(crate) async fn users_page(&self, after: Option<&str>, limit: u64) -> Result<Vec<User>, StoreError> {
         let after = after.unwrap_or_default().to_owned();
-        self.readers.read(move |connection| users(connection, PAGE, params![after, signed(limit)])).await
+        self.readers.read(move |connection| page(connection, &after, limit)).await
     }
 
     pub(crate) async fn users_recent(&self, limit: u64) -> Result<Vec<User>, StoreError> {
         self.readers.read(move |connection| users(connection, RECENT, [signed(limit)])).await
     }
+}
+
+impl Sqlite {
+    pub(crate) async fn revocations(&self) -> Result<u64, StoreError> {
+        self.readers.read(revocations).await
+    }
+
+    pub(crate) async fn standings(&self, among: &[UserId]) -> Result<Vec<Standing>, StoreError> {
+        let among = among.to_vec();
+        self.readers
+            .read(move |connection| {
+                let mut statement =
+                    connection.prepare_cached("SELECT serial, blocked FROM users WHERE id = ?1")?;
+                let mut standings = Vec::with_capacity(among.len());
+                for id in among {
+                    let found = statement
+                        .query_row([id.as_str()], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))
+                        .optional()?;
+                    if let Some((serial, blocked)) = found {
+                        standings.push(Standing { id, serial: unsigned(serial), blocked });
+                    }
+                }
+                Ok(standings)
+            })
+            .await
+    }
+
+    pub(crate) async fn set_blocked(&self, id: &UserId, blocked: bool) -> Result<Option<User>, StoreError> {
+        let id = id.clone();
+        self.writer.write(256, move |batch| set_blocked(batch.connection(), &id, blocked)).await
+    }
+}
+
+/// How often something was taken away.
+pub(super) fn revocations(connection: &Connection) -> Result<u64, Fault> {
+    let mut statement =
+        connection.prepare_cached("SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'revocations'")?;
+    Ok(statement.query_row([], |row| row.get::<_, i64>(0)).optional()?.map_or(0, unsigned))
+}
+
+/// Counts that something was taken away, in the transaction that does it.
+pub(super) fn count_revocation(connection: &Connection) -> Result<(), Fault> {
+    connection.execute(
+        "INSERT INTO meta (key, value) VALUES ('revocations', '1')
+         ON CONFLICT (key) DO UPDATE SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT)",
+        [],
+    )?;
+    Ok(())
+}
+
+/// Locks a user out, or lets them in again. In a transaction.
+pub(super) fn set_blocked(
+    connection: &Connection,
+    id: &UserId,
+    blocked: bool,
+) -> Result<Option<User>, Fault> {
+    connection.execute("UPDATE users SET blocked = ?2 WHERE id = ?1", params![id.as_str(), blocked])?;
+    count_revocation(connection)?;
+    one(connection, id)
+}
+
+/// Ends a guest's tokens: those of the next serial are the valid ones. In a transaction.
+pub(super) fn renew(connection: &Connection, id: &UserId) -> Result<Option<User>, Fault> {
+    connection.execute("UPDATE users SET serial = serial + 1 WHERE id = ?1", [id.as_str()])?;
+    count_revocation(connection)?;
+    one(connection, id)
+}
+
+/// A user by id.
+pub(super) fn one(connection: &Connection, id: &UserId) -> Result<Option<User>, Fault> {
+    Ok(users(connection, BY_ID, [id.as_str()])?.pop())
+}
+
+/// A page of all users, by id.
+pub(super) fn page(connection: &Connection, after: &str, limit: u64) -> Result<Vec<User>, Fault> {
+    users(connection, PAGE, params![after, signed(limit)])
+}
+
+/// Whether somebody is locked out.
+pub(super) fn is_blocked(connection: &Connection, party: &Party) -> Result<bool, Fault> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM users WHERE id = ?1 AND blocked")?;
+    Ok(statement.exists([party.as_str()])?)
 }
 
 fn is_taken(connection: &Connection, id: &str) -> Result<bool, Fault> {

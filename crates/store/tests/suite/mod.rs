@@ -19,6 +19,7 @@ pub mod queue;
 pub mod rooms;
 pub mod search;
 pub mod users;
+pub mod welcome;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -79,6 +80,9 @@ macro_rules! behaviour {
             apikeys {
                 made_and_revoked_while_a_server_runs, names_that_are_taken, made_before_the_first_start,
                 their_last_use,
+            }
+            welcome {
+                nothing_of_a_blocked_user_is_stored, a_new_serial_for_each_token, rotated_secrets_in_their_time,
             }
             cursors {
                 own_entries_are_delivered, delivered_moves_forward_only, delivered_once_by_all_that_move_it,
