@@ -22,7 +22,7 @@ pub(super) fn document(call: &Call) -> Result<Reply, Problem> {
 #[utoipa::path(
     get, path = "/api/v1/asyncapi.yaml", tag = "description", security(()),
     responses(
-        (status = 200, description = "The AsyncAPI document of what goes over WebSocket and MQTT", body = String,
+        (status = 200, description = "The AsyncAPI document of what goes over WebSocket and MQTT", body = Object,
             content_type = "application/yaml"),
         (status = 304, description = "It is the same as If-None-Match says"),
     ),
