@@ -167,6 +167,8 @@ impl Run {
         while let Some(ended) = tasks.join_next().await {
             ended.context("a client failed")?;
         }
+        // Who was late is that, and what they said late is in the log all the same.
+        let logs = read_logs(&stage, &cast).await?;
         let history = History {
             configuration: self.name.clone(),
             seed: self.seed,
