@@ -173,9 +173,8 @@ fn a_variable_that_may_be_somebody_elses_is_only_warned_of() {
 
 #[test]
 fn what_comes_later_is_refused_by_name() {
-    for text in ["[mqtt]\nclients = \"shared\""] {
-        assert!(of_file(text).refusal().ends_with("is not available in this version"), "{text}");
-    }
+    let file = of_file("[mqtt]\nclients = \"shared\"").refusal();
+    assert!(file.ends_with("is not available in this version"), "{file}");
     let variable = of_variables(&[("MQTTCHAT_MQTT__CLIENTS", "x")]).refusal();
     assert!(variable.ends_with("MQTTCHAT_MQTT__CLIENTS is not available in this version"), "{variable}");
 }

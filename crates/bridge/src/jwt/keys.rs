@@ -172,7 +172,7 @@ impl KeySet {
         let keys: Vec<Key> = keys
             .into_iter()
             .take(KEYS_MAX)
-            .filter_map(|key| usable(serde_json::from_value(key).ok()?, private))
+            .filter_map(|key| usable(&serde_json::from_value(key).ok()?, private))
             .collect();
         if keys.is_empty() {
             return Err(bad("it has no key for HS256 (in a file), RS256, ES256 or EdDSA"));
@@ -202,7 +202,7 @@ impl KeySet {
     }
 }
 
-fn usable(jwk: Jwk, private: bool) -> Option<Key> {
+fn usable(jwk: &Jwk, private: bool) -> Option<Key> {
     let common = &jwk.common;
     if common.public_key_use.as_ref().is_some_and(|it| *it != PublicKeyUse::Signature) {
         return None;
@@ -221,7 +221,7 @@ fn usable(jwk: Jwk, private: bool) -> Option<Key> {
     if common.key_algorithm.as_ref().is_some_and(|it| *it != name) {
         return None;
     }
-    let key = DecodingKey::from_jwk(&jwk).ok()?;
+    let key = DecodingKey::from_jwk(jwk).ok()?;
     if algorithm == JwtAlgorithm::Hs256 && key.try_get_as_bytes().map_or(0, <[u8]>::len) < SECRET_MIN {
         return None;
     }

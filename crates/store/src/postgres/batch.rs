@@ -146,7 +146,8 @@ pub(super) async fn commit(
 ) -> Result<Committed, Failed> {
     names.learn(session, writes).await?;
     let needs = Needs::of(names, writes);
-    let (mut plan, transaction) = read(session, &needs, given).await?;
+    // Boxed: all that is asked at once is large.
+    let (mut plan, transaction) = Box::pin(read(session, &needs, given)).await?;
     let verdicts = plan.decide(names, writes)?;
     let probe = writes.iter().any(|write| matches!(write, Write::Probe));
     let rows = Rows::of(&plan, writes);
