@@ -220,19 +220,25 @@ impl Hub {
             return;
         }
         if self.is_cluster() {
-            let change =
-                |user: &UserId, left_at| LocalChange { user: user.clone(), name: "".into(), left_at };
-            let online = changes.online.iter().map(|user| change(user, None));
-            let offline = changes.offline.iter().map(|(user, left_at)| change(user, Some(*left_at)));
+            let change = |user: &UserId, name: &Arc<str>, left_at| LocalChange {
+                user: user.clone(),
+                name: name.clone(),
+                left_at,
+            };
+            let online = changes.online.iter().map(|(user, name)| change(user, name, None));
+            // Nobody shows a name of those who have gone.
+            let nobody = Arc::from("");
+            let offline = changes.offline.iter().map(|(user, left_at)| change(user, &nobody, Some(*left_at)));
             self.say_changes(None, &online.chain(offline).collect::<Vec<_>>());
         }
-        for user in changes.online.iter().filter(|user| !self.peers.has(user)) {
+        let online: Vec<UserId> = changes.online.into_iter().map(|(user, _)| user).collect();
+        for user in online.iter().filter(|user| !self.peers.has(user)) {
             self.tell_state(user, PersonState::Online, now_ms());
         }
         for (user, left_at) in changes.offline.iter().filter(|(user, _)| !self.peers.has(user)) {
             self.tell_state(user, PersonState::Offline, *left_at);
         }
-        self.store_states(&changes.online, &changes.offline);
+        self.store_states(&online, &changes.offline);
         self.publish_offline(changes.offline.into_iter().filter(|(user, _)| !self.peers.has(user)));
     }
 

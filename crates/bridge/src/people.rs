@@ -37,8 +37,8 @@ struct Local {
 /// Users whose state has changed since it was last asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
-    /// They have come.
-    pub(crate) online: Vec<UserId>,
+    /// They have come, and the name that is shown.
+    pub(crate) online: Vec<(UserId, Arc<str>)>,
     /// They have gone, and when, Unix time in ms.
     pub(crate) offline: Vec<(UserId, u64)>,
 }
@@ -123,9 +123,9 @@ impl People {
         let mut users = self.users();
         for user in noted {
             let Some(local) = users.get_mut(&user) else { continue };
-            if !local.sessions.is_empty() {
+            if let Some(session) = local.sessions.first() {
                 if !std::mem::replace(&mut local.announced, true) {
-                    changes.online.push(user);
+                    changes.online.push((user, session.who.name.clone()));
                 }
             } else if local.lingers_until.is_some_and(|until| until > now) {
                 self.note(&user);
