@@ -12,10 +12,10 @@ mod postgres;
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use futures::future::try_join;
 use mqttchat_e2e::mqtt::{Subscriber, publish};
-use mqttchat_e2e::{App, Mosquitto, User, eventually};
+use mqttchat_e2e::{App, Mosquitto, User, eventually, http};
 use postgres::Cluster;
 use serde_json::json;
 
@@ -157,6 +157,108 @@ async fn the_first_messages_of_a_conversation_all_come_when_they_come_together()
         assert_eq!(shown(&two), [1, 2, 3, 4], "round {round}");
     }
     Ok(())
+}
+
+/// The 300s that somebody has seen, and up to where they were told that others have read.
+fn told(user: &User) -> (Vec<u64>, Vec<u64>) {
+    let delivered = user.seen_of(300).iter().filter_map(|frame| frame["seq"].as_u64()).collect();
+    let read = user.seen_of("receipt");
+    (delivered, read.iter().filter_map(|frame| frame["data"]["read"].as_u64()).collect())
+}
+
+#[tokio::test]
+async fn receipts_cross_between_nodes_without_the_broker_and_once() -> Result<()> {
+    let mut nodes = Nodes::start().await?;
+    let mut ann = nodes.one.user("Ann").await?;
+    let ann_too = ann.another_session().await?;
+    let mut bob = nodes.two.user("Bob").await?;
+    let bob_elsewhere = bob.resume(nodes.one.address(), &[]).await?;
+    let delivered = |seq: u64| {
+        move |frame: &serde_json::Value| frame["type"] == 300 && frame["seq"].as_u64() == Some(seq)
+    };
+    let receipt = |seq: u64| {
+        move |frame: &serde_json::Value| {
+            frame["type"] == "receipt"
+                && frame["from"] == "bob"
+                && frame["data"]["read"].as_u64() == Some(seq)
+        }
+    };
+    for (round, text) in ["with the broker", "without it", "with it again"].into_iter().enumerate() {
+        match round {
+            0 => {}
+            1 => nodes.broker.kill().await?,
+            _ => nodes.broker.start_again().await?,
+        }
+        for part in ["first", "second"] {
+            ann.say("private/bob", &format!("{part} {text}")).await?;
+        }
+        let last = bob.expect_text(&format!("second {text}")).await?;
+        let seq = last["seq"].as_u64().unwrap_or(0);
+        bob.send(&json!({"type": 200, "data": last["id"]})).await?;
+        bob.send(&json!({"type": "read", "dest": "private/ann", "data": {"seq": seq}})).await?;
+        for session in [&ann, &ann_too] {
+            session.expect_where("the first 300", delivered(seq - 1)).await?;
+            session.expect_where("the second 300", delivered(seq)).await?;
+            session.expect_where("the receipt", receipt(seq)).await?;
+        }
+        bob_elsewhere.expect_where("the reader's own receipt", receipt(seq)).await?;
+    }
+    // An answer delivers what is before it.
+    ann.say("private/bob", "the last").await?;
+    bob.expect_text("the last").await?;
+    bob.say("private/ann", "the answer").await?;
+    ann.expect_where("the last 300", delivered(7)).await?;
+    ann_too.expect_where("the last 300", delivered(7)).await?;
+    for session in [&ann, &ann_too] {
+        assert_eq!(told(session), ((1..=7).collect(), vec![2, 4, 6]), "each once");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_receipt_in_a_room_crosses_between_nodes_without_the_broker() -> Result<()> {
+    let mut nodes = Nodes::start().await?;
+    let mut ann = nodes.one.user("Ann").await?;
+    let mut bob = nodes.two.user("Bob").await?;
+    let data = json!({"title": "Ops", "open": true, "members": ["bob"]});
+    ann.request(json!({"type": "room.create", "dest": "rooms/ops", "data": data})).await?;
+    ann.join("rooms/ops").await?;
+    bob.join("rooms/ops").await?;
+    nodes.broker.kill().await?;
+    let said = ann.say("rooms/ops", "read this").await?;
+    bob.expect_text("read this").await?;
+    bob.send(&json!({"type": "read", "dest": "rooms/ops", "data": {"seq": said.seq}})).await?;
+    let receipt = ann.expect("receipt").await?;
+    assert_eq!(
+        (&receipt["dest"], &receipt["from"], receipt["data"]["read"].as_u64()),
+        (&json!("rooms/ops"), &json!("bob"), Some(said.seq))
+    );
+    Ok(())
+}
+
+/// Waits until somebody sees this one online, by name, and nobody without one.
+async fn shows(app: &App, viewer: &User, name: &str) -> Result<()> {
+    eventually("somebody online on the other node", async || {
+        let request = hyper::Request::get("/api/v1/users?state=online")
+            .header("Authorization", format!("Bearer {}", viewer.token));
+        let answer = http::send(app.address(), request).await?;
+        let page: serde_json::Value = serde_json::from_str(&answer.body)?;
+        let users = page["users"].as_array().context(answer.body)?;
+        anyhow::ensure!(users.iter().all(|user| user["name"] != ""), "somebody without a name: {page}");
+        Ok(users.iter().any(|user| user["name"] == name).then_some(()))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn people_on_another_node_have_their_names() -> Result<()> {
+    let nodes = Nodes::start().await?;
+    let ann = nodes.one.user("Ann").await?;
+    let _bob = nodes.two.user("Bob").await?;
+    shows(&nodes.one, &ann, "Bob").await?;
+    // The nodes know each other now: this is told by itself.
+    let _zoe = nodes.two.user("Zoë Ångström").await?;
+    shows(&nodes.one, &ann, "Zoë Ångström").await
 }
 
 #[tokio::test]

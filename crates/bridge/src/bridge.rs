@@ -123,6 +123,7 @@ impl Bridge {
 
         if hub.is_cluster() {
             tasks.spawn(hub.clone().compare_heads());
+            tasks.spawn(hub.clone().tell_moves());
             tasks.spawn(hub.clone().watch_nodes());
         }
         if hub.options.mqtt.ingest || hub.options.mqtt.history {

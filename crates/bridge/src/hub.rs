@@ -52,6 +52,8 @@ pub(crate) struct Hub {
     pub(crate) states: States,
     pub(crate) peers: Peers,
     pub(crate) revocations: Revocations,
+    /// Rung when another node may have moved a cursor.
+    pub(crate) moved: Notify,
     /// Rung when another process has taken this node's place.
     pub(crate) fenced: Notify,
     pub(crate) figures: Figures,
@@ -108,6 +110,7 @@ impl Hub {
             states: States::default(),
             peers: Peers::default(),
             revocations: Revocations::new(parts.revocations),
+            moved: Notify::new(),
             fenced: Notify::new(),
             figures: Figures::new(),
             slots: Slots::new(options.mqtt.max_clients),

@@ -177,21 +177,10 @@ impl Hub {
                     self.rung_room(user.clone(), conversation, changed.seq);
                 }
             }
-            Topic::Acks(user) => {
-                for session in self.people.sessions_of(user) {
-                    session.send(frame.clone());
-                }
-            }
+            Topic::Acks(_) | Topic::RoomAcks(_) => self.rung_move(),
             Topic::Typing(dest) => {
                 let Some(from) = passing.from.as_deref().and_then(UserId::parse) else { return };
                 if let Some(sequencer) = self.known_sequencer(&dest.seen_by(&Party::from(&from))) {
-                    sequencer.pass(frame, Some(from));
-                    self.wake(&sequencer);
-                }
-            }
-            Topic::RoomAcks(room) => {
-                let Some(from) = passing.from.as_deref().and_then(UserId::parse) else { return };
-                if let Some(sequencer) = self.known_sequencer(&Conversation::Room(room.clone())) {
                     sequencer.pass(frame, Some(from));
                     self.wake(&sequencer);
                 }

@@ -50,6 +50,7 @@ mod lab_name;
 mod limits;
 mod link;
 mod mail;
+mod moves;
 mod mqtt_history;
 mod node;
 mod options;

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use mqttchat_protocol::{
-    Conversation, Dest, Entry, EntryKind, Frame, Party, Refusal, RoomId, ServerFrame, UserId,
-};
+use mqttchat_protocol::{Conversation, Dest, Entry, EntryKind, Frame, Party, Refusal, ServerFrame, UserId};
+use mqttchat_store::{Moved, StoreError};
 
 use crate::caller::Caller;
 use crate::command::{Outcome, store_away};
@@ -37,22 +36,26 @@ pub(crate) async fn read(hub: &Arc<Hub>, handle: &Handle, dest: &Dest, seq: u64)
     let conversation = hub.readable(&handle.who, dest).await?;
     let moved = hub.store.set_read(reader, &conversation, seq).await.map_err(store_away)?;
     let Some(now) = moved else { return Ok(Outcome::default()) };
+    if dest == &Dest::Public {
+        return Ok(Outcome::default());
+    }
     let frame = ServerFrame::Receipt { dest, from: reader, read: now }.to_frame();
+    hub.show_read(Some(handle), reader, dest, &conversation, &frame);
     match dest {
-        Dest::Public => return Ok(Outcome::default()),
-        Dest::Room(room) => hub.tell_room(room, &conversation, reader, &frame),
+        Dest::Room(room) if hub.is_cluster() => hub.publish_ack(hub.topics.room_acks(room), &frame),
+        Dest::Public | Dest::Room(_) => {}
         Dest::Private(partner) => {
             if let Some(partner) = Party::user(partner).filter(|partner| partner != reader) {
-                hub.tell(&partner, &frame);
+                hub.publish_ack(hub.topics.acks(&partner), &frame);
             }
         }
     }
-    hub.tell_but(Some(handle), reader, &frame);
+    hub.publish_ack(hub.topics.acks(reader), &frame);
     Ok(Outcome::default())
 }
 
 impl Hub {
-    /// Tells the authors of the messages after `before` up to `upto` that `user` has got them.
+    /// Tells the authors of the messages after `before` up to `upto` that `user` has got them: here, and on the broker.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -62,10 +65,31 @@ impl Hub {
         user: &UserId,
         before: u64,
         upto: u64,
-    ) -> Result<(), mqttchat_store::StoreError> {
+    ) -> Result<(), StoreError> {
+        self.each_delivered(conversation, user, before, upto, |author, frame| {
+            self.tell_here(None, author, frame);
+            self.publish_ack(self.topics.acks(author), frame);
+        })
+        .await
+        .map_err(|(error, _)| error)
+    }
+
+    /// Calls `tell` with the author of each message after `before` up to `upto` that `user` has got, and the 300 for it.
+    ///
+    /// # Errors
+    /// When the store can't be read, and up to where it was.
+    async fn each_delivered(
+        &self,
+        conversation: &Conversation,
+        user: &UserId,
+        before: u64,
+        upto: u64,
+        tell: impl Fn(&UserId, &Frame),
+    ) -> Result<(), (StoreError, u64)> {
         let mut after = before;
         while after < upto {
-            let entries = self.store.entries_after(conversation, after, PAGE.min(upto - after)).await?;
+            let page = self.store.entries_after(conversation, after, PAGE.min(upto - after)).await;
+            let entries = page.map_err(|error| (error, after))?;
             let Some(last) = entries.last() else { break };
             after = last.seq;
             let theirs = |entry: &&Entry| entry.from != *user && entry.kind == EntryKind::Msg;
@@ -73,37 +97,72 @@ impl Hub {
                 let Some(author) = entry.from.user() else { continue };
                 let dest = entry.dest();
                 let frame = ServerFrame::Delivered { id: &entry.id, dest: &dest, seq: entry.seq, by: user };
-                self.tell(&author, &frame.to_frame());
+                tell(&author, &frame.to_frame());
             }
         }
         Ok(())
     }
 
-    /// Tells those who are in a room, but the sessions of `user`, that they have read it up to somewhere.
-    fn tell_room(&self, room: &RoomId, conversation: &Conversation, user: &UserId, frame: &Frame) {
-        if let Some(sequencer) = self.known_sequencer(conversation) {
-            sequencer.pass(frame.clone(), Some(user.clone()));
-            self.wake(&sequencer);
+    /// Tells those here whom a cursor concerns that another node has moved.
+    ///
+    /// # Errors
+    /// When the store can't be read; what is left to be told then.
+    pub(crate) async fn tell_moved(&self, moved: Moved) -> Result<(), (StoreError, Moved)> {
+        let Moved { user, conversation, after, upto } = &moved;
+        let dest = conversation.dest_for(&Party::from(user));
+        let Some(after) = *after else {
+            let frame = ServerFrame::Receipt { dest: &dest, from: user, read: *upto }.to_frame();
+            self.show_read(None, user, &dest, conversation, &frame);
+            return Ok(());
+        };
+        let Dest::Private(partner) = &dest else { return Ok(()) };
+        if partner.user().is_none_or(|partner| self.people.sessions_of(&partner).is_empty()) {
+            return Ok(());
         }
-        if self.is_cluster() {
-            let topic = self.topics.room_acks(room);
-            let payload = self.seal_passing(frame.as_json(), &topic);
-            self.link.publish_state(topic, payload, false);
+        let tell = |author: &UserId, frame: &Frame| self.tell_here(None, author, frame);
+        match self.each_delivered(conversation, user, after, *upto, tell).await {
+            Ok(()) => Ok(()),
+            Err((error, after)) => Err((error, Moved { after: Some(after), ..moved })),
         }
     }
 
-    /// Sends a frame to every session of a user, here and on other nodes.
-    pub(crate) fn tell(&self, user: &UserId, frame: &Frame) {
-        self.tell_but(None, user, frame);
+    /// Shows those here how far `reader` has read: the other one of a private conversation or those in the room, and
+    /// the reader's own sessions, but the one that has said so.
+    fn show_read(
+        &self,
+        one: Option<&Handle>,
+        reader: &UserId,
+        dest: &Dest,
+        conversation: &Conversation,
+        frame: &Frame,
+    ) {
+        match dest {
+            Dest::Public => return,
+            Dest::Room(_) => {
+                if let Some(sequencer) = self.known_sequencer(conversation) {
+                    sequencer.pass(frame.clone(), Some(reader.clone()));
+                    self.wake(&sequencer);
+                }
+            }
+            Dest::Private(partner) => {
+                if let Some(partner) = Party::user(partner).filter(|partner| partner != reader) {
+                    self.tell_here(None, &partner, frame);
+                }
+            }
+        }
+        self.tell_here(one, reader, frame);
     }
 
-    /// The same, but to the one that it comes from.
-    fn tell_but(&self, one: Option<&Handle>, user: &UserId, frame: &Frame) {
+    /// Sends a frame to every session of a user here, but to the one that it comes from.
+    fn tell_here(&self, one: Option<&Handle>, user: &UserId, frame: &Frame) {
         let others = |session: &Arc<Handle>| one.is_none_or(|one| one.id != session.id);
         for session in self.people.sessions_of(user).into_iter().filter(others) {
             session.send(frame.clone());
         }
-        let topic = self.topics.acks(user);
+    }
+
+    /// Publishes an acknowledgement. Other nodes take it as a bell: what is lost, they read from the store.
+    fn publish_ack(&self, topic: String, frame: &Frame) {
         let payload = self.seal_passing(frame.as_json(), &topic);
         self.link.publish_state(topic, payload, false);
     }

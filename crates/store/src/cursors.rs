@@ -28,6 +28,23 @@ pub struct Undelivered {
     pub head: u64,
 }
 
+/// A cursor that has moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// Whose.
+    pub user: UserId,
+    /// In which conversation.
+    pub conversation: Conversation,
+    /// Of a delivered cursor, where it stood before; `None`: it is a read cursor.
+    pub after: Option<u64>,
+    /// Where it stood then.
+    pub upto: u64,
+}
+
+/// What of a store one could see at some moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moment(pub(crate) Box<str>);
+
 /// A line of a user's list of conversations (docs/protocol.md §4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConversationSummary {
@@ -75,6 +92,31 @@ impl Store {
         seq: u64,
     ) -> Result<Option<u64>, StoreError> {
         on_backend!(self, backend => backend.set_read(user, conversation, seq).await)
+    }
+
+    /// The cursors that other nodes have moved since a moment, in the order in which each did, and the present moment;
+    /// without one, only that. From one moment to the next nothing is missed and nothing comes twice. They are
+    /// remembered for a minute ([`Store::forget_moves`]). Not those of the public conversation, and none where no
+    /// other node writes ([`Store::is_shared`]). A node's are those of a store that [`Store::acquire_node`] had given it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be read.
+    pub async fn moves_since(&self, since: Option<&Moment>) -> Result<(Moment, Vec<Moved>), StoreError> {
+        match &*self.backend {
+            crate::Backend::Sqlite(_) => Ok((Moment(Box::default()), Vec::new())),
+            crate::Backend::Postgres(backend) => backend.moves_since(since).await,
+        }
+    }
+
+    /// Forgets moves of cursors that are older than a minute. To be called now and then.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it couldn't be written.
+    pub async fn forget_moves(&self) -> Result<(), StoreError> {
+        match &*self.backend {
+            crate::Backend::Sqlite(_) => Ok(()),
+            crate::Backend::Postgres(backend) => backend.forget_moves().await,
+        }
     }
 
     /// The cursors of everybody who has one in a conversation; of a private one that of each user in it. Ordered by

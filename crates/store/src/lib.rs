@@ -68,7 +68,7 @@ use mqttchat_protocol::Keyring;
 pub use apikeys::{ApiKey, KeyOutcome, NewApiKey, Scopes};
 pub use change::Change;
 pub use clock::Clock;
-pub use cursors::{ConversationSummary, Cursor, Undelivered};
+pub use cursors::{ConversationSummary, Cursor, Moment, Moved, Undelivered};
 pub use error::StoreError;
 pub use health::Health;
 pub use leases::{Node, NodeLease};

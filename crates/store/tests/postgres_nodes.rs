@@ -162,6 +162,65 @@ async fn many_claims_and_cursors_on_all_nodes_at_once() {
     assert_eq!(told, (0..60).collect::<Vec<_>>(), "each entry is in exactly one interval");
 }
 
+/// Those who move them, who looks and the database all run at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_move_of_a_cursor_is_seen_once_by_every_other_node() {
+    const ENTRIES: u64 = 200;
+    let cluster = Cluster::start();
+    let address = cluster.database("chat");
+    let nodes = three(&address).await;
+    for (node, name) in nodes.iter().zip(["one", "two", "three"]) {
+        node.acquire_node(name, TTL).await.unwrap();
+    }
+    let (mut seen, none) = nodes[2].moves_since(None).await.unwrap();
+    assert!(none.is_empty(), "there is nothing before the first moment");
+    let conversation = pair("ann", "bob");
+    let moving = Arc::new(AtomicBool::new(true));
+    let movers = {
+        let ([one, two, three], conversation, moving) = (nodes.clone(), conversation.clone(), moving.clone());
+        tokio::spawn(async move {
+            for n in 0..ENTRIES {
+                one.append(msg("ann", &conversation, &n.to_string(), "x")).await.unwrap();
+            }
+            let moves = (1..=ENTRIES).map(|seq| {
+                let node = if seq % 2 == 0 { &one } else { &two };
+                let conversation = &conversation;
+                async move { node.set_delivered(&user("bob"), conversation, seq).await.unwrap() }
+            });
+            futures::future::join_all(moves).await;
+            one.set_read(&user("bob"), &conversation, 3).await.unwrap();
+            two.set_read(&user("bob"), &Conversation::Public, 1).await.unwrap();
+            three.set_read(&user("ann"), &conversation, 4).await.unwrap();
+            moving.store(false, Ordering::SeqCst);
+        })
+    };
+    let mut moves = Vec::new();
+    loop {
+        let last = !moving.load(Ordering::SeqCst);
+        let (now, moved) = nodes[2].moves_since(Some(&seen)).await.unwrap();
+        seen = now;
+        moves.extend(moved);
+        if last {
+            break;
+        }
+    }
+    movers.await.unwrap();
+    assert!(moves.iter().all(|moved| moved.user == user("bob") && moved.conversation == conversation));
+    let delivered = moves.iter().filter_map(|moved| Some(moved.after?..moved.upto));
+    let mut told: Vec<u64> = delivered.flatten().collect();
+    told.sort_unstable();
+    assert_eq!(told, (0..ENTRIES).collect::<Vec<_>>(), "each entry is in exactly one interval");
+    let read: Vec<_> = moves.iter().filter(|moved| moved.after.is_none()).map(|moved| moved.upto).collect();
+    assert_eq!(read, [3], "what oneself has moved is known, and nobody is told who reads in public");
+
+    let count = || cluster.sql("chat", "SELECT count(*) > 0 FROM mqttchat.moves");
+    nodes[0].forget_moves().await.unwrap();
+    assert_eq!(count(), "t", "it is only a moment ago");
+    cluster.sql("chat", "UPDATE mqttchat.moves SET at = at - interval '2 minutes'");
+    nodes[0].forget_moves().await.unwrap();
+    assert_eq!(count(), "f");
+}
+
 #[tokio::test]
 async fn nodes_and_what_a_dead_one_leaves() {
     let cluster = Cluster::start();

@@ -14,7 +14,7 @@ use tokio_postgres::Row;
 use super::changes::Messages;
 use super::fault::Fault;
 use super::names::Names;
-use super::plan::{Cursor, Head, Plan};
+use super::plan::{Cursor, Head, Moved, Plan};
 use super::room_changes::Rooms;
 use super::rows::{EARLIER_WIDTH, earlier, entry_columns, entry_joins, number, value};
 use super::session::{Params, Session};
@@ -74,6 +74,10 @@ const MOVE_CURSORS: &str = "
     ORDER BY party, conversation
     ON CONFLICT (party, conversation) DO UPDATE
     SET delivered = greatest(m.delivered, excluded.delivered), read = greatest(m.read, excluded.read)";
+const NOTE_MOVES: &str = "
+    INSERT INTO moves (node, party, conversation, after, upto)
+    SELECT $5, party, conversation, after, upto
+    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS n(party, conversation, after, upto)";
 const MARK: &str = "
     INSERT INTO ingested AS i (packet, session, position)
     SELECT packet, session, position FROM unnest($1::int[], $2::bigint[], $3::bigint[]) AS n(packet, session, position)
@@ -97,6 +101,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     INSERT,
     MOVE_HEADS,
     MOVE_CURSORS,
+    NOTE_MOVES,
     MARK,
     PROBE,
 ];
@@ -327,6 +332,7 @@ struct Rows<'a> {
     data: Vec<&'a str>,
     heads: [Vec<i64>; 4],
     cursors: [Vec<i64>; 4],
+    moves: Moves,
     packets: Vec<i32>,
     marks: [Vec<i64>; 2],
 }
@@ -357,6 +363,9 @@ impl<'a> Rows<'a> {
                 push(&mut rows.cursors, columns);
             }
         }
+        for moved in &plan.moves {
+            rows.moves.push(moved);
+        }
         for (packet, (session, position)) in &plan.marks {
             rows.packets.push((*packet).into());
             push(&mut rows.marks, [signed(*session), *position]);
@@ -379,6 +388,7 @@ impl<'a> Rows<'a> {
         let [head_ids, head_seqs, head_times, head_positions] = &self.heads;
         let [parties, conversations, delivered, read] = &self.cursors;
         let [sessions, mark_positions] = &self.marks;
+        let Moves { parties: movers, conversations: moved_in, after, upto } = &self.moves;
         let insert: Params<'_> = &[
             &self.positions,
             &self.conversations,
@@ -393,25 +403,45 @@ impl<'a> Rows<'a> {
         ];
         let move_heads: Params<'_> = &[head_ids, head_seqs, head_times, head_positions];
         let move_cursors: Params<'_> = &[parties, conversations, delivered, read];
+        let note_moves: Params<'_> = &[movers, moved_in, after, upto, &node];
         let marks: Params<'_> = &[&self.packets, sessions, mark_positions];
         let entries = !self.positions.is_empty();
-        let (inserted, heads, cursors, marks, messages, rooms, probed, ended) = tokio::join!(
+        let (inserted, heads, cursors, moves, marks, messages, rooms, probed, ended) = tokio::join!(
             biased;
             ask(session, entries, INSERT, insert),
             ask(session, entries, MOVE_HEADS, move_heads),
             ask(session, !parties.is_empty(), MOVE_CURSORS, move_cursors),
+            ask(session, !movers.is_empty(), NOTE_MOVES, note_moves),
             ask(session, !self.packets.is_empty(), MARK, marks),
             plan.messages.write(session),
             plan.rooms.write(session),
             ask(session, probe, PROBE, &[]),
             session.run("COMMIT"),
         );
-        for written in [inserted, heads, cursors, marks, probed] {
+        for written in [inserted, heads, cursors, moves, marks, probed] {
             written?;
         }
         messages?;
         rooms?;
         ended
+    }
+}
+
+/// Cursors that have moved, by columns.
+#[derive(Default)]
+struct Moves {
+    parties: Vec<i64>,
+    conversations: Vec<i64>,
+    after: Vec<Option<i64>>,
+    upto: Vec<i64>,
+}
+
+impl Moves {
+    fn push(&mut self, moved: &Moved) {
+        self.parties.push(moved.party);
+        self.conversations.push(moved.conversation);
+        self.after.push(moved.after.map(signed));
+        self.upto.push(signed(moved.upto));
     }
 }
 

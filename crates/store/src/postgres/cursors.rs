@@ -1,5 +1,7 @@
 //! Cursors, and the lists made from them.
 
+use std::sync::atomic::Ordering;
+
 use mqttchat_protocol::{Conversation, Dest, Entry, UserId};
 use tokio_postgres::Row;
 
@@ -7,11 +9,24 @@ use super::Postgres;
 use super::fault::Fault;
 use super::rows::{all, entry_at, entry_columns, number, parsed, value};
 use crate::integer::{signed, unsigned};
-use crate::{ConversationSummary, Cursor, StoreError, Undelivered};
+use crate::{ConversationSummary, Cursor, Moment, Moved, StoreError, Undelivered};
 
 const CURSORS: &str = "
     SELECT u.id, m.delivered, m.read FROM cursors m JOIN users u ON u.party = m.party
     WHERE m.conversation = (SELECT id FROM conversations WHERE key = $1) ORDER BY u.id";
+
+/// What wasn't visible at that moment. The first column of every row is the present one; there is one row at least.
+const MOVES: &str = "
+    SELECT pg_current_snapshot()::text, moves.* FROM (SELECT) one LEFT JOIN LATERAL (
+        SELECT u.id, c.key, m.after, m.upto
+        FROM moves m JOIN users u ON u.party = m.party JOIN conversations c ON c.id = m.conversation
+        WHERE m.moved >= pg_snapshot_xmin($1::text::pg_snapshot)
+            AND NOT pg_visible_in_snapshot(m.moved, $1::text::pg_snapshot) AND m.node IS DISTINCT FROM $2
+    ) moves ON true
+    ORDER BY moves.upto";
+
+/// A node that couldn't look for so long has lost its lease.
+const FORGET_MOVES: &str = "DELETE FROM moves WHERE at < clock_timestamp() - interval '1 minute'";
 
 const UNDELIVERED: &str = "
     SELECT c.key, m.delivered, c.head FROM cursors m JOIN conversations c ON c.id = m.conversation
@@ -95,6 +110,31 @@ impl Postgres {
                 read: number(row, 2)?,
             })
         })
+    }
+
+    pub(crate) async fn moves_since(
+        &self,
+        since: Option<&Moment>,
+    ) -> Result<(Moment, Vec<Moved>), StoreError> {
+        let own = Some(self.writer.node.load(Ordering::Relaxed)).filter(|node| *node != 0);
+        let rows = self.pool.read(MOVES, &[&since.map(|since| &*since.0), &own]).await?;
+        let mut moments = all(&rows, |row| Ok(Moment(value::<&str>(row, 0)?.into())))?;
+        let now = moments.pop().ok_or_else(StoreError::closed)?;
+        let moved = all(&rows, |row| {
+            let Some(upto) = value::<Option<i64>>(row, 4)? else { return Ok(None) };
+            Ok(Some(Moved {
+                user: parsed(row, 1, UserId::parse)?,
+                conversation: parsed(row, 2, Conversation::parse)?,
+                after: value::<Option<i64>>(row, 3)?.map(unsigned),
+                upto: unsigned(upto),
+            }))
+        })?;
+        Ok((now, moved.into_iter().flatten().collect()))
+    }
+
+    pub(crate) async fn forget_moves(&self) -> Result<(), StoreError> {
+        self.pool.write(&[(FORGET_MOVES, &[])]).await?;
+        Ok(())
     }
 
     pub(crate) async fn undelivered(

@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_apikeys.sql"),
     include_str!("migrations/0004_search.sql"),
     include_str!("migrations/0005_purges.sql"),
+    include_str!("migrations/0006_moves.sql"),
 ];
 
 /// Nodes that start at once take turns. Waits for as long as another's migration takes.

@@ -56,6 +56,14 @@ fn not_found() -> Verdict {
     Verdict::Refused(AppendError::NotFound)
 }
 
+/// A delivered cursor that moved over the entries above `after`, or, without `after`, a read cursor that moved.
+pub(super) struct Moved {
+    pub(super) party: i64,
+    pub(super) conversation: i64,
+    pub(super) after: Option<u64>,
+    pub(super) upto: u64,
+}
+
 /// What was read, changed by each write in turn.
 #[derive(Default)]
 pub(super) struct Plan {
@@ -67,6 +75,8 @@ pub(super) struct Plan {
     pub(super) cursors: BTreeMap<(i64, i64), Cursor>,
     /// Authors whom an operator has locked out.
     pub(super) blocked: HashSet<i64>,
+    /// Those that somebody is to be told of.
+    pub(super) moves: Vec<Moved>,
     /// What is stored of the ids in the batch.
     pub(super) existing: HashMap<(i64, String), Earlier>,
     /// What came in by the packet ids that are redelivered, by session.
@@ -226,6 +236,9 @@ impl Plan {
                 let cursor = self.cursors.entry((sender, conversation)).or_default();
                 delivered_before = (cursor.delivered < before).then_some(cursor.delivered);
                 (cursor.delivered, cursor.changed) = (seq, true);
+                if let Some(after) = delivered_before {
+                    self.moves.push(Moved { party: sender, conversation, after: Some(after), upto: before });
+                }
             }
         }
         if let Some(mark) = entry.ingest {
@@ -303,6 +316,7 @@ impl Plan {
                     return None;
                 }
                 (cursor.delivered, cursor.changed) = (seq, true);
+                self.moves.push(Moved { party: user, conversation, after: Some(before), upto: seq });
                 Some(before)
             }
             Which::Read => {
@@ -312,6 +326,10 @@ impl Plan {
                 }
                 let cursor = self.cursors.entry((user, conversation)).or_default();
                 (cursor.read, cursor.changed) = (seq, true);
+                // Nobody is told who has read what is said in public.
+                if to.conversation != Conversation::Public {
+                    self.moves.push(Moved { party: user, conversation, after: None, upto: seq });
+                }
                 Some(seq)
             }
         }
