@@ -166,7 +166,7 @@ impl State {
         let started = Instant::now();
         let given = self.clock.as_ref().map(|clock| signed(clock.now()));
         self.settle_doubts().await;
-        match self.try_often(writes, node, given).await {
+        match Box::pin(self.try_often(writes, node, given)).await {
             Ok(Committed { verdicts, changed, newest }) => {
                 self.newest = newest.map_or(self.newest, |newest| self.newest.max(newest));
                 metrics::histogram!("mqttchat_store_commit_seconds").record(started.elapsed());
