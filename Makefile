@@ -57,7 +57,7 @@ test-component: test-tools ## Tests of one crate at a time through its public in
 
 test-contract: test-tools ## The client protocol and the HTTP API against the real server (docs/protocol.md, docs/api.md)
 	$(BUILD_SERVER)
-	$(RUN_TESTS) --test contract --test private --test foreign --test rooms --test sockjs --test toolkit --test api
+	$(RUN_TESTS) --test contract --test private --test foreign --test rooms --test sockjs --test toolkit --test api --test security
 	tests/schemathesis.sh
 
 test-integration: test-tools ## The real server with both brokers, crashes, stops and wrong settings

@@ -5,17 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use mqttchat_protocol::{Conversation, PersonState};
+use mqttchat_protocol::{Conversation, PersonState, Refusal};
 use mqttchat_store::{Health, Store, StoreError};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::auth::{Authenticator, Guests};
+use crate::budget::{Wallet, knock};
 use crate::figures;
 use crate::greet::{Ended, greet};
 use crate::hub::{Hub, HubParts};
 use crate::ingest::{ingest, leave_to_others};
-use crate::limits::Bucket;
 use crate::mail::Handle;
 use crate::node::NODE_TTL;
 use crate::options::BridgeOptions;
@@ -48,6 +48,8 @@ pub enum BridgeError {
 pub struct Peer {
     /// The client's address, as far as it can be trusted.
     pub addr: IpAddr,
+    /// Whether it is a page, of an origin that is welcome, and not a program that says nothing of one.
+    pub is_page: bool,
 }
 
 /// How a node is.
@@ -142,13 +144,21 @@ impl Bridge {
         let hub = self.hub.clone();
         run(transport, move |transport| {
             Box::pin(async move {
-                let opened = greet(&hub, transport).await;
+                let opened = greet(&hub, transport, peer).await;
                 if let Ok((Session { handle, .. }, _)) = &opened {
                     tracing::debug!(session = handle.id, user = %handle.who.user, peer = %peer.addr, "session opened");
                 }
                 opened
             })
         })
+    }
+
+    /// Counts a call from this address; for calls that no session makes.
+    ///
+    /// # Errors
+    /// `rate_limited`, when there are too many.
+    pub fn knock(&self, address: IpAddr) -> Result<(), Refusal> {
+        knock(self.hub.addresses.bucket_of(address).as_ref())
     }
 
     /// Waits until another process has taken this node's place, since it was silent for too long (stopped, or cut off
@@ -250,10 +260,10 @@ pub(crate) struct Present {
 }
 
 impl Present {
-    /// Registers a session. Returns the bucket of its user, too.
-    pub(crate) fn new(hub: &Arc<Hub>, handle: &Arc<Handle>) -> (Self, Arc<Mutex<Bucket>>) {
-        let bucket = hub.people.arrive(handle);
-        (Self { hub: hub.clone(), handle: handle.clone() }, bucket)
+    /// Registers a session. Returns what its user spends from, too.
+    pub(crate) fn new(hub: &Arc<Hub>, handle: &Arc<Handle>) -> (Self, Wallet) {
+        let wallet = Wallet::new(hub.people.arrive(handle));
+        (Self { hub: hub.clone(), handle: handle.clone() }, wallet)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What each frame of a client does: one function per type.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures::future::BoxFuture;
@@ -12,6 +12,7 @@ use mqttchat_protocol::{
 use mqttchat_store::{Access, Scopes, StoreError};
 use serde_json::json;
 
+use crate::budget::Spending;
 use crate::caller::Caller;
 use crate::content::Content;
 use crate::cursor::Cursor;
@@ -19,7 +20,6 @@ use crate::deliver::{Origin, unavailable};
 use crate::history::history;
 use crate::hub::Hub;
 use crate::join::join;
-use crate::limits::Bucket;
 use crate::mail::Handle;
 use crate::own_frame::own_frame;
 use crate::receipts::{read, received};
@@ -82,9 +82,11 @@ pub(crate) fn command(session: &mut Session, frame: ClientFrame) -> Result<Optio
     may(&handle.grant().scopes, &command).map_err(|refusal| re.clone().refused(refusal))?;
     // The parser has seen to it that these are there.
     let dest = re.dest.clone().unwrap_or(Dest::Public);
+    if let Some(spending) = spending(&command) {
+        session.wallet.spend(spending).map_err(|refusal| re.clone().refused(refusal))?;
+    }
     let running = match command {
         Command::Own { kind, data } => {
-            take_turn(&session.bucket).map_err(|refusal| re.clone().refused(refusal))?;
             answered(re.clone(), async move { own_frame(&hub, &handle.who, &re, kind, data).await })
         }
         Command::Ping => {
@@ -184,6 +186,20 @@ async fn token_renewed(
     Ok(Outcome::frame(re.reply(json!({ "expires": expires }).to_string().as_bytes())))
 }
 
+/// What carrying out a command costs its user. What is to be an entry is looked at first ([`submit`]).
+fn spending(command: &Command) -> Option<Spending> {
+    match command {
+        Command::Own { .. } => Some(Spending::Message),
+        Command::Join { .. } => Some(Spending::Join),
+        Command::Search { .. } => Some(Spending::Search),
+        Command::History(_)
+        | Command::Roster { .. }
+        | Command::Conversations { .. }
+        | Command::Rooms { .. } => Some(Spending::Page),
+        _ => None,
+    }
+}
+
 /// Boxes a command whose refusal names its frame.
 fn answered(
     re: Re,
@@ -208,7 +224,7 @@ fn submit(session: &mut Session, re: Re, dest: &Dest, content: Content) -> Resul
     let (hub, handle) = (session.hub.clone(), session.handle.clone());
     let entry = content
         .into_entry(&hub.options.limits, &handle.who, id, dest)
-        .and_then(|entry| take_turn(&session.bucket).map(|()| entry))
+        .and_then(|entry| session.wallet.spend(Spending::Message).map(|()| entry))
         .map_err(|refusal| re.refused(refusal))?;
     if entry.kind == EntryKind::Msg
         && let Some(cursor) = session.cursor(&entry.conversation)
@@ -221,20 +237,6 @@ fn submit(session: &mut Session, re: Re, dest: &Dest, content: Content) -> Resul
         hub.submit(entry, Origin::Session(handle)).await;
         Outcome::default()
     }))
-}
-
-/// Takes one of the messages that a user may send now.
-///
-/// # Errors
-/// `rate_limited`, with how long to wait.
-pub(crate) fn take_turn(bucket: &Mutex<Bucket>) -> Result<(), Refusal> {
-    let taken = bucket.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
-    taken.map_err(|wait| {
-        metrics::counter!("mqttchat_rate_limited_total").increment(1);
-        let mut refusal = Refusal::new(ErrorCode::RateLimited, "you are sending too fast; wait a moment");
-        refusal.retry_after = Some(wait.as_millis() as u64 + 1);
-        refusal
-    })
 }
 
 fn typing_changed(

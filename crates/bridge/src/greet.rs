@@ -1,7 +1,7 @@
 //! The opening of a session: from the first bytes to the 1000 frame, and what follows it in order.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use mqttchat_protocol::{
@@ -11,11 +11,13 @@ use mqttchat_protocol::{
 use serde_json::Value;
 
 use crate::auth::{Denied, Identity};
-use crate::bridge::{Present, retry_after};
+use crate::bridge::{Peer, Present, retry_after};
+use crate::budget::knock;
 use crate::caller::Caller;
 use crate::command::{Outcome, store_away};
 use crate::cursor::Cursor;
 use crate::hub::Hub;
+use crate::limits::Bucket;
 use crate::link::Link;
 use crate::mail::Handle;
 use crate::options::Signing;
@@ -44,9 +46,11 @@ pub(crate) enum Ended {
 pub(crate) async fn greet<T: Transport>(
     hub: &Arc<Hub>,
     transport: &mut T,
+    peer: Peer,
 ) -> Result<(Session, Present), Ended> {
     let mut deadline = Instant::now() + HELLO_WITHIN;
     let mut strikes = Strikes::default();
+    let address = hub.addresses.bucket_of(peer.addr);
     let mut stopping = hub.stopping.subscribe();
     loop {
         let event = tokio::select! {
@@ -73,19 +77,25 @@ pub(crate) async fn greet<T: Transport>(
                     continue;
                 }
                 Ok(First::Pong) => continue,
-                Ok(First::Hello(id, hello)) => match open(hub, id.as_ref(), &hello, &mut strikes).await {
-                    Ok(opened) => return Ok(opened),
-                    Err(Refused::Again(refusal)) => {
-                        // A person looks for another name.
-                        deadline = Instant::now() + ANOTHER_HELLO_WITHIN;
-                        refusal.re(id)
+                Ok(First::Hello(id, hello)) => {
+                    let opened = match admit(hub, peer, address.as_ref(), &hello) {
+                        Ok(()) => open(hub, id.as_ref(), &hello, &mut strikes).await,
+                        Err(refused) => Err(refused),
+                    };
+                    match opened {
+                        Ok((session, present)) => return Ok((session.at(address), present)),
+                        Err(Refused::Again(refusal)) => {
+                            // A person looks for another name.
+                            deadline = Instant::now() + ANOTHER_HELLO_WITHIN;
+                            refusal.re(id)
+                        }
+                        Err(Refused::Unauthorized(reason)) => {
+                            let refusal = Refusal::new(ErrorCode::Unauthorized, reason).re(id);
+                            transport.feed(refusal.to_frame());
+                            return Err(Ended::Close((4401, "unauthorized")));
+                        }
                     }
-                    Err(Refused::Unauthorized(reason)) => {
-                        let refusal = Refusal::new(ErrorCode::Unauthorized, reason).re(id);
-                        transport.feed(refusal.to_frame());
-                        return Err(Ended::Close((4401, "unauthorized")));
-                    }
-                },
+                }
             },
         };
         strikes.refused(&refusal, Instant::now());
@@ -132,6 +142,16 @@ impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
         Self::Again(refusal)
     }
+}
+
+/// Whether this peer may say such a `hello` now, whoever it is of.
+fn admit(hub: &Hub, peer: Peer, address: Option<&Arc<Mutex<Bucket>>>, hello: &Hello) -> Result<(), Refused> {
+    knock(address)?;
+    if hub.options.token_for_programs && !peer.is_page && hello.token.is_none() {
+        let reason = "a program needs a token here: the operator can issue one";
+        return Err(Refused::Unauthorized(reason.to_owned()));
+    }
+    Ok(())
 }
 
 async fn open(
@@ -181,10 +201,10 @@ pub(crate) async fn open_as(
     let handle = Handle::new(session_id, who, link, hub.settled(), identity.grant.clone());
     let handle = Arc::new(handle.following(only).signing(key));
     // Registered first: what comes from now on is not missed by what is read below.
-    let (present, bucket) = Present::new(hub, &handle);
+    let (present, wallet) = Present::new(hub, &handle);
     hub.still_welcome(&handle).await?;
     let outcome = resume(hub, &handle, id, hello, identity).await?;
-    let mut session = Session::new(hub.clone(), handle.clone(), bucket);
+    let mut session = Session::new(hub.clone(), handle.clone(), wallet);
     session.begin(outcome);
     hub.start_link(&handle);
     Ok((session, present))

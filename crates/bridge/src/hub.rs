@@ -10,6 +10,7 @@ use mqttchat_store::{Store, StoreError};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::auth::Authenticator;
+use crate::budget::Addresses;
 use crate::confirm::Confirm;
 use crate::deliver::Deliveries;
 use crate::figures::Figures;
@@ -47,6 +48,8 @@ pub(crate) struct Hub {
     pub(crate) confirm: Arc<Confirm>,
     pub(crate) deliveries: Deliveries,
     pub(crate) people: People,
+    /// What addresses may ask.
+    pub(crate) addresses: Addresses,
     pub(crate) typists: Typists,
     pub(crate) seen: Seen,
     pub(crate) states: States,
@@ -104,7 +107,8 @@ impl Hub {
             link: Link::new(confirm.clone()),
             confirm,
             deliveries: Deliveries::default(),
-            people: People::new(options.rates),
+            people: People::new(options.rates, options.other_rates),
+            addresses: Addresses::new(options.other_rates.per_address),
             typists: Typists::default(),
             seen: Seen::default(),
             states: States::default(),

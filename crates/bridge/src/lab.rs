@@ -14,8 +14,9 @@ use serde_json::Map;
 use tokio::sync::oneshot;
 
 use crate::bridge::Bridge;
+use crate::budget::{Spending, Wallet};
 use crate::caller::Caller;
-use crate::command::{store_away, take_turn};
+use crate::command::store_away;
 use crate::content::Content;
 use crate::deliver::{Origin, unavailable};
 use crate::hub::Hub;
@@ -245,7 +246,7 @@ impl Lab {
     async fn submit(&self, from: &Caller, room: RoomId, content: Content) -> Result<(), Refusal> {
         let id = new_id().ok_or_else(unavailable)?;
         let entry = content.into_entry(&self.hub.options.limits, from, id, &Dest::Room(room))?;
-        take_turn(&self.hub.people.bucket_of(&from.user))?;
+        Wallet::new(self.hub.people.budget_of(&from.user)).spend(Spending::Message)?;
         let (sender, outcome) = oneshot::channel();
         self.hub.clone().submit(entry, Origin::Caller(sender)).await;
         match outcome.await {

@@ -17,6 +17,10 @@ pub struct BridgeOptions {
     pub rates: Rates,
     /// Whether clients sign what they send.
     pub signing: Signing,
+    /// How fast a user may do what else there is, and an address all of it.
+    pub other_rates: OtherRates,
+    /// Whether only pages sign in without a token: programs, of which no `Origin` tells anything, need one.
+    pub token_for_programs: bool,
     /// The broker, and what goes over it.
     pub mqtt: MqttOptions,
     /// The memory that the node keeps.
@@ -52,6 +56,25 @@ pub enum Signing {
     Optional,
     /// They must.
     Required,
+}
+
+/// Rates of what isn't sending, each a second in the long run on this node, and ten times as many at once; 0 is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherRates {
+    /// Joins of one user.
+    pub joins: u32,
+    /// Pages of history, rosters and lists that one user reads.
+    pub pages: u32,
+    /// Searches of one user.
+    pub searches: u32,
+    /// Whatever comes from one address, whoever it is of: sign-ins, frames and calls. This machine is not limited.
+    pub per_address: u32,
+}
+
+impl Default for OtherRates {
+    fn default() -> Self {
+        Self { joins: 50, pages: 100, searches: 50, per_address: 500 }
+    }
 }
 
 /// The MQTT side.

@@ -7,27 +7,28 @@ use std::time::Instant;
 
 use mqttchat_protocol::{Conversation, UserId};
 
-use crate::limits::Bucket;
+use crate::budget::Budget;
 use crate::mail::Handle;
-use crate::options::Rates;
+use crate::options::{OtherRates, Rates};
 use crate::roster::LINGER;
 
 /// Everybody who is here.
 #[derive(Debug)]
 pub(crate) struct People {
     users: Mutex<HashMap<UserId, Local>>,
-    /// The buckets of those who send without a session, until they are full again.
-    visitors: Mutex<HashMap<UserId, Arc<Mutex<Bucket>>>>,
+    /// The budgets of those who send without a session, until they are full again.
+    visitors: Mutex<HashMap<UserId, Arc<Mutex<Budget>>>>,
     watched: Mutex<HashMap<UserId, HashMap<Conversation, usize>>>,
     changed: Mutex<HashSet<UserId>>,
     sessions: AtomicUsize,
     rates: Rates,
+    other_rates: OtherRates,
 }
 
 #[derive(Debug)]
 struct Local {
     sessions: Vec<Arc<Handle>>,
-    bucket: Arc<Mutex<Bucket>>,
+    budget: Arc<Mutex<Budget>>,
     lingers_until: Option<Instant>,
     left_at: u64,
     /// Whether the others have been told that they are here.
@@ -44,7 +45,7 @@ pub(crate) struct Changes {
 }
 
 impl People {
-    pub(crate) fn new(rates: Rates) -> Self {
+    pub(crate) fn new(rates: Rates, other_rates: OtherRates) -> Self {
         Self {
             users: Mutex::default(),
             visitors: Mutex::default(),
@@ -52,6 +53,7 @@ impl People {
             changed: Mutex::default(),
             sessions: AtomicUsize::new(0),
             rates,
+            other_rates,
         }
     }
 
@@ -59,29 +61,29 @@ impl People {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn visitors(&self) -> MutexGuard<'_, HashMap<UserId, Arc<Mutex<Bucket>>>> {
+    fn visitors(&self) -> MutexGuard<'_, HashMap<UserId, Arc<Mutex<Budget>>>> {
         self.visitors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn new_bucket(&self) -> Arc<Mutex<Bucket>> {
-        Arc::new(Mutex::new(Bucket::new(self.rates, Instant::now())))
+    fn new_budget(&self) -> Arc<Mutex<Budget>> {
+        Arc::new(Mutex::new(Budget::new(self.rates, self.other_rates, Instant::now())))
     }
 
-    /// The bucket of a user, whether they have a session or not.
-    pub(crate) fn bucket_of(&self, user: &UserId) -> Arc<Mutex<Bucket>> {
+    /// The budget of a user, whether they have a session or not.
+    pub(crate) fn budget_of(&self, user: &UserId) -> Arc<Mutex<Budget>> {
         if let Some(local) = self.users().get(user) {
-            return local.bucket.clone();
+            return local.budget.clone();
         }
-        self.visitors().entry(user.clone()).or_insert_with(|| self.new_bucket()).clone()
+        self.visitors().entry(user.clone()).or_insert_with(|| self.new_budget()).clone()
     }
 
-    /// Adds a session. Returns the bucket of its user.
-    pub(crate) fn arrive(&self, handle: &Arc<Handle>) -> Arc<Mutex<Bucket>> {
+    /// Adds a session. Returns the budget of its user.
+    pub(crate) fn arrive(&self, handle: &Arc<Handle>) -> Arc<Mutex<Budget>> {
         self.sessions.fetch_add(1, Ordering::AcqRel);
         let mut users = self.users();
         let local = users.entry(handle.who.user.clone()).or_insert_with(|| Local {
             sessions: Vec::new(),
-            bucket: self.visitors().remove(&handle.who.user).unwrap_or_else(|| self.new_bucket()),
+            budget: self.visitors().remove(&handle.who.user).unwrap_or_else(|| self.new_budget()),
             lingers_until: None,
             left_at: 0,
             announced: false,
@@ -91,7 +93,7 @@ impl People {
         if !local.announced {
             self.note(&handle.who.user);
         }
-        local.bucket.clone()
+        local.budget.clone()
     }
 
     /// Removes a session. With `linger` its user is gone only after a while, unless they come back.
@@ -115,9 +117,9 @@ impl People {
     /// Who has come and gone since the last time. Those who still linger come up again.
     pub(crate) fn changes(&self, now: Instant) -> Changes {
         let noted = std::mem::take(&mut *self.changed.lock().unwrap_or_else(PoisonError::into_inner));
-        self.visitors().retain(|_, bucket| {
-            Arc::strong_count(bucket) > 1
-                || !bucket.lock().unwrap_or_else(PoisonError::into_inner).is_full(now)
+        self.visitors().retain(|_, budget| {
+            Arc::strong_count(budget) > 1
+                || !budget.lock().unwrap_or_else(PoisonError::into_inner).is_full(now)
         });
         let mut changes = Changes::default();
         let mut users = self.users();
@@ -133,7 +135,7 @@ impl People {
                 // Even if they came after the last time: their session may have told the broker, and joins have shown it.
                 let left_at = local.left_at;
                 if let Some(local) = users.remove(&user) {
-                    self.visitors().insert(user.clone(), local.bucket);
+                    self.visitors().insert(user.clone(), local.budget);
                 }
                 changes.offline.push((user, left_at));
             }

@@ -15,8 +15,9 @@ use tokio::sync::oneshot;
 
 use crate::auth::{Denied, Grant, Identity};
 use crate::bridge::{Bridge, run};
+use crate::budget::{Spending, Wallet};
 use crate::caller::Caller;
-use crate::command::{store_away, take_turn};
+use crate::command::store_away;
 use crate::content::Content;
 use crate::deliver::{Origin, unavailable};
 use crate::greet::{Ended, open_as};
@@ -116,8 +117,13 @@ impl Program {
         has.then_some(()).ok_or_else(|| Refusal::new(ErrorCode::Forbidden, reason()))
     }
 
-    fn reads(&self) -> Result<(), Refusal> {
-        self.needs(self.grant.scopes.read, "read")
+    fn reads(&self, spending: Spending) -> Result<(), Refusal> {
+        self.needs(self.grant.scopes.read, "read")?;
+        self.spend(spending)
+    }
+
+    fn spend(&self, spending: Spending) -> Result<(), Refusal> {
+        Wallet::new(self.hub.people.budget_of(&self.who.user)).spend(spending)
     }
 
     /// Sends a message, and waits until it is on disk. The same id, conversation and content again are the same message.
@@ -133,7 +139,7 @@ impl Program {
 
     async fn submit(&self, content: Content, id: MessageId, dest: &Dest) -> Result<Sent, Refusal> {
         let entry = content.into_entry(&self.hub.options.limits, &self.who, id, dest)?;
-        take_turn(&self.hub.people.bucket_of(&self.who.user))?;
+        self.spend(Spending::Message)?;
         let (sender, outcome) = oneshot::channel();
         self.hub.clone().submit(entry, Origin::Caller(sender)).await;
         match outcome.await {
@@ -148,7 +154,7 @@ impl Program {
     /// # Errors
     /// `forbidden` without the scope, `not_found`, `unavailable`.
     pub async fn history(&self, dest: &Dest, bounds: HistoryBounds) -> Result<Page, Refusal> {
-        self.reads()?;
+        self.reads(Spending::Page)?;
         history_page(&self.hub, &self.who, dest, bounds).await
     }
 
@@ -158,7 +164,7 @@ impl Program {
     /// # Errors
     /// `bad_frame` when there is nothing to look for, `forbidden` without the scope, `not_found`, `unavailable`.
     pub async fn search(&self, q: &str, dest: Option<&Dest>, limit: Option<u64>) -> Result<Page, Refusal> {
-        self.reads()?;
+        self.reads(Spending::Search)?;
         let limit = limit.unwrap_or(SEARCH_FIRST).min(self.hub.options.limits.history);
         let messages = search_page(&self.hub, &self.who, q, dest, Some(limit)).await?;
         let more = messages.len() as u64 >= limit;
@@ -174,7 +180,7 @@ impl Program {
         after: Option<&str>,
         limit: Option<u64>,
     ) -> Result<(Vec<Value>, bool), Refusal> {
-        self.reads()?;
+        self.reads(Spending::Page)?;
         conversations_page(&self.hub, &self.who, after, limit).await
     }
 
@@ -187,7 +193,7 @@ impl Program {
         after: Option<&RoomId>,
         limit: Option<u64>,
     ) -> Result<(Vec<Room>, bool), Refusal> {
-        self.reads()?;
+        self.reads(Spending::Page)?;
         rooms_page(&self.hub, &self.who, after, limit).await
     }
 
@@ -196,7 +202,7 @@ impl Program {
     /// # Errors
     /// `forbidden` without the scope, `not_found`, `unavailable`.
     pub async fn room(&self, id: &RoomId) -> Result<Room, Refusal> {
-        self.reads()?;
+        self.reads(Spending::Page)?;
         let dest = Dest::Room(id.clone());
         self.hub.readable(&self.who, &dest).await?;
         let room = self.hub.store.room(id).await.map_err(store_away)?;
@@ -231,7 +237,7 @@ impl Program {
         after: Option<&str>,
         limit: Option<u64>,
     ) -> Result<(Vec<Person>, bool), Refusal> {
-        self.reads()?;
+        self.reads(Spending::Page)?;
         users_page(&self.hub, state, after, limit).await
     }
 
@@ -240,7 +246,7 @@ impl Program {
     /// # Errors
     /// `forbidden` without the scope, `not_found`, `unavailable`.
     pub async fn person(&self, id: &UserId) -> Result<Person, Refusal> {
-        self.reads()?;
+        self.reads(Spending::Page)?;
         let person = self.hub.person(id).await?;
         person.ok_or_else(|| no_user(id))
     }
@@ -289,7 +295,7 @@ impl Program {
     /// # Errors
     /// `forbidden` without the scope, `not_found`, `unavailable`.
     pub async fn may_read(&self, dest: &Dest) -> Result<(), Refusal> {
-        self.reads()?;
+        self.reads(Spending::Join)?;
         self.hub.readable(&self.who, dest).await.map(|_| ())
     }
 

@@ -11,6 +11,7 @@ use mqttchat_protocol::{
 use mqttchat_store::StoreError;
 
 use crate::bridge::retry_after;
+use crate::budget::Wallet;
 use crate::catch_up::Page;
 use crate::command::{Outcome, command, is_quick};
 use crate::cursor::Cursor;
@@ -46,7 +47,7 @@ pub(crate) type CatchUp = BoxFuture<'static, (u64, Result<Page, StoreError>)>;
 pub(crate) struct Session {
     pub(crate) hub: Arc<Hub>,
     pub(crate) handle: Arc<Handle>,
-    pub(crate) bucket: Arc<Mutex<Bucket>>,
+    pub(crate) wallet: Wallet,
     pub(crate) cursors: Vec<Cursor>,
     pub(crate) handed: Handed,
     pub(crate) rooms: RoomNews,
@@ -67,11 +68,11 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(hub: Arc<Hub>, handle: Arc<Handle>, bucket: Arc<Mutex<Bucket>>) -> Self {
+    pub(crate) fn new(hub: Arc<Hub>, handle: Arc<Handle>, wallet: Wallet) -> Self {
         Self {
             hub,
             handle,
-            bucket,
+            wallet,
             strikes: Strikes::default(),
             cursors: Vec::new(),
             handed: Handed::default(),
@@ -86,6 +87,12 @@ impl Session {
             turn: 0,
             presence_due: None,
         }
+    }
+
+    /// Counts what it does for its address, too.
+    pub(crate) fn at(mut self, address: Option<Arc<Mutex<Bucket>>>) -> Self {
+        self.wallet = self.wallet.at(address);
+        self
     }
 
     /// Remembers what the client got wrong before.

@@ -249,6 +249,8 @@ async fn each_session_hears_of_a_change_once() {
     away.send(json!({"type":"hello","id":"h","data":{"name":"Bob","token":token}})).await;
     away.expect("1000").await;
     room(&mut ann, false, &["bob"]).await;
+    // Who joins before they have heard of it reads of it in the answer.
+    joined.expect("room").await;
     join(&mut joined).await;
     for number in 0..10 {
         ann.reply("room.update", OPS, json!({"title":format!("title {number}")})).await;

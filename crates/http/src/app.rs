@@ -15,7 +15,9 @@ use mqttchat_bridge::{Bridge, Peer};
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::filters::path::FullPath;
-use warp::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use warp::http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER, TRANSFER_ENCODING,
+};
 use warp::http::{HeaderMap, Method, StatusCode};
 
 use crate::api;
@@ -105,11 +107,15 @@ impl<S> Gate<S> {
     /// Whom a request calls, and the place of whoever asks, if it comes by a proxy.
     fn admit(&self, request: &Request<Incoming>) -> Result<(Authority, Option<Arc<Permit>>), Problem> {
         let mut host = self.hosts.check(request.uri(), request.headers())?;
+        let headers = request.headers();
+        if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
+            let detail = "A request has a Content-Length or a Transfer-Encoding, not both.";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, detail).with("code", "bad_request"));
+        }
         if let Some(ByHttps(https)) = request.extensions().get() {
             host = host.by(*https);
         }
-        let length =
-            request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let is_bounded = !sockjs::is_meant_by(request.uri().path());
         if is_bounded && length.is_some_and(|length: u64| length > self.body_max as u64) {
             let detail = format!("A request's body may have {} bytes.", self.body_max);
@@ -144,6 +150,14 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let https = matches!(request.extensions().get(), Some(ByHttps(true)));
+        // A proxy may disagree about where such a body ends, and what it takes for the next request is not answered
+        // (RFC 9112 §6.1).
+        let is_last = request.headers().contains_key(TRANSFER_ENCODING);
+        let end = move |response: &mut Reply| {
+            if is_last {
+                response.headers_mut().entry(CONNECTION).or_insert(HeaderValue::from_static("close"));
+            }
+        };
         let security = Arc::clone(&self.security);
         match self.admit(&request) {
             Ok((host, permit)) => {
@@ -152,6 +166,7 @@ where
                 Box::pin(async move {
                     let Ok(mut response) = answered.await;
                     security.put(response.headers_mut(), Some(&host), https);
+                    end(&mut response);
                     if let Some(permit) = permit {
                         response.extensions_mut().insert(permit);
                     }
@@ -161,6 +176,7 @@ where
             Err(problem) => Box::pin(async move {
                 let mut response = problem.into_response();
                 security.put(response.headers_mut(), None, https);
+                end(&mut response);
                 Ok(response)
             }),
         }
@@ -265,7 +281,10 @@ impl SocketRequest {
         };
         options.origins.check(&self.headers, &host)?;
         let (response, upgraded) = upgrade(&self.method, &self.headers, self.pending)?;
-        let (peer, frame_limit) = (Peer { addr: remote.ip().to_canonical() }, options.frame_limit);
+        let (peer, frame_limit) = (
+            Peer { addr: remote.ip().to_canonical(), is_page: Origins::tells(&self.headers) },
+            options.frame_limit,
+        );
         upgraded
             .serve(bridge.clone(), peer, move |stream, early| WsTransport::new(stream, early, frame_limit));
         Ok(response)

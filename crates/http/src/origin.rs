@@ -82,6 +82,11 @@ impl Origins {
         self.others.contains(&origin).then_some(named)
     }
 
+    /// Whether a request tells anything of a page. Browsers do, with all but some navigations.
+    pub(crate) fn tells(headers: &HeaderMap) -> bool {
+        headers.contains_key(ORIGIN) || headers.contains_key(&SEC_FETCH_SITE)
+    }
+
     /// Checks the page behind a request. Programs that aren't browsers send no `Origin` and are let in: they could
     /// write any.
     ///

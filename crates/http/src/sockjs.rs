@@ -74,7 +74,10 @@ pub(crate) fn filter(
                     return problem.into_response();
                 }
                 let peer = Some(remote.ip().to_canonical());
-                service.answer(Request { method, path, query, headers, peer, upgrade }, body).await
+                let origin_known = Origins::tells(&headers);
+                service
+                    .answer(Request { method, path, query, headers, peer, origin_known, upgrade }, body)
+                    .await
             }
         })
         .boxed()
@@ -104,9 +107,10 @@ fn service(bridge: &Bridge, http: &HttpOptions, sockjs: &SockJsOptions) -> SockJ
         ..Options::default()
     };
     SockJs::new(options, move |session| {
+        let is_page = session.origin_known();
         let addr = session.peer().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let bridge = sessions.clone();
-        async move { bridge.serve(SockJsTransport { session }, Peer { addr }).await }
+        async move { bridge.serve(SockJsTransport { session }, Peer { addr, is_page }).await }
     })
 }
 
@@ -121,7 +125,8 @@ fn websocket(
     Upgrade { framing, request }: Upgrade,
 ) -> Result<Reply, Problem> {
     let (response, upgraded) = upgrade(&request.method, &request.headers, request.upgrade)?;
-    let peer = Peer { addr: request.peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) };
+    let addr = request.peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let peer = Peer { addr, is_page: request.origin_known };
     match framing {
         Framing::Raw => upgraded
             .serve(bridge.clone(), peer, move |stream, early| WsTransport::new(stream, early, frame_limit)),

@@ -305,6 +305,8 @@ fn bridge_options(
         limits: config.limits.clone(),
         rates: config.rates,
         signing: config.auth.signing,
+        other_rates: config.other_rates,
+        token_for_programs: config.front.origin_or_token,
         mqtt,
         routes,
         frame_types,

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Buf;
@@ -12,7 +11,7 @@ use hyper::upgrade::OnUpgrade;
 use warp::Filter;
 use warp::filters::path::Tail;
 use warp::http::header::{
-    CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, UPGRADE,
+    CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN, UPGRADE,
 };
 use warp::http::header::{RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use warp::http::{HeaderMap, Method, StatusCode};
@@ -27,7 +26,7 @@ use crate::registry::{Key, Registry};
 use crate::reply::{self, Reply};
 use crate::request::{Framing, Request, Upgrade};
 use crate::route::{Door, Route};
-use crate::session::Session;
+use crate::session::{Opener, Session};
 use crate::transport::send::Form;
 use crate::transport::{CallbackError, eventsource, htmlfile, jsonp, xhr};
 use crate::{cookie, cors, info};
@@ -88,14 +87,15 @@ impl SockJs {
                 move |method,
                       path: Tail,
                       query,
-                      headers,
+                      headers: HeaderMap,
                       peer: Option<std::net::SocketAddr>,
                       upgrade,
                       body| {
                     let service = service.clone();
                     let path = path.as_str().to_owned();
                     let peer = peer.map(|peer| peer.ip());
-                    let request = Request { method, path, query, headers, peer, upgrade };
+                    let origin_known = headers.contains_key(ORIGIN);
+                    let request = Request { method, path, query, headers, peer, origin_known, upgrade };
                     async move { service.answer(request, body).await }
                 },
             )
@@ -161,7 +161,7 @@ impl SockJs {
             return reply;
         };
         if is_new {
-            self.run(key, &link, request.peer);
+            self.run(key, &link, Opener::of(request));
         }
         let receiver = Receiver::attach(&link, self.inner.options.heartbeat).await;
         let mut reply = receiver::respond(receiver, shape);
@@ -270,13 +270,13 @@ impl SockJs {
     }
 
     /// Runs the handler.
-    pub(crate) fn handle(&self, link: &Arc<Link>, peer: Option<IpAddr>) -> BoxFuture<'static, ()> {
-        (self.inner.handler)(Session::new(Arc::clone(link), peer, self.inner.options.queue_limit))
+    pub(crate) fn handle(&self, link: &Arc<Link>, opener: Opener) -> BoxFuture<'static, ()> {
+        (self.inner.handler)(Session::new(Arc::clone(link), opener, self.inner.options.queue_limit))
     }
 
     /// Runs the handler of a registered session, and forgets the session when it has expired.
-    fn run(&self, key: Key, link: &Arc<Link>, peer: Option<IpAddr>) {
-        tokio::spawn(self.handle(link, peer));
+    fn run(&self, key: Key, link: &Arc<Link>, opener: Opener) {
+        tokio::spawn(self.handle(link, opener));
         let (service, link) = (self.clone(), Arc::clone(link));
         tokio::spawn(async move {
             link.expire().await;

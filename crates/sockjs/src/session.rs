@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::link::Link;
+use crate::request::Request;
 
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -23,24 +24,44 @@ pub enum Event {
     Closed,
 }
 
+/// What is known of whoever opened a session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opener {
+    pub(crate) peer: Option<IpAddr>,
+    pub(crate) origin_known: bool,
+}
+
+impl Opener {
+    pub(crate) fn of(request: &Request) -> Self {
+        Self { peer: request.peer, origin_known: request.origin_known }
+    }
+}
+
 /// The server's end of a session, owned by its handler. Dropping it closes the session (1000).
 #[derive(Debug)]
 pub struct Session {
     link: Arc<Link>,
     peer: Option<IpAddr>,
+    origin_known: bool,
     /// How much may wait for the client before [`Session::send`] waits too.
     room: usize,
 }
 
 impl Session {
-    pub(crate) fn new(link: Arc<Link>, peer: Option<IpAddr>, room: usize) -> Self {
-        Self { link, peer, room }
+    pub(crate) fn new(link: Arc<Link>, opener: Opener, room: usize) -> Self {
+        Self { link, peer: opener.peer, origin_known: opener.origin_known, room }
     }
 
     /// The address from which the session was opened, where it is known.
     #[must_use]
     pub fn peer(&self) -> Option<IpAddr> {
         self.peer
+    }
+
+    /// Whether the request that opened the session told which page it came from, as browsers do.
+    #[must_use]
+    pub fn origin_known(&self) -> bool {
+        self.origin_known
     }
 
     /// The next message; `None` when the client is gone. What is too large is left out. Cancel safe.

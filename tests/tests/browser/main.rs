@@ -2,6 +2,7 @@
 
 mod changing;
 mod fallback;
+mod hostile;
 mod https;
 mod looks;
 mod recovery;

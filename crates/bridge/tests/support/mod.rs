@@ -83,7 +83,9 @@ impl App {
             heard: Instant::now(),
         };
         let bridge = self.bridge.clone();
-        tokio::spawn(async move { bridge.serve(pipe, Peer { addr: IpAddr::V4(Ipv4Addr::LOCALHOST) }).await });
+        tokio::spawn(async move {
+            bridge.serve(pipe, Peer { addr: IpAddr::V4(Ipv4Addr::LOCALHOST), is_page: false }).await
+        });
         Client { to_server, from_server, allowed, told, seen: Vec::new() }
     }
 

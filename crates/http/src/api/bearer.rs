@@ -4,12 +4,16 @@ use mqttchat_bridge::Program;
 use warp::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use warp::http::{HeaderMap, StatusCode};
 
-use super::Api;
+use super::{Api, Call};
 use crate::problem::Problem;
+use crate::serve::Remote;
 
 /// The program that a request's token is of.
-pub(super) async fn program(api: &Api, headers: &HeaderMap) -> Result<Program, Problem> {
-    let token = token(headers).ok_or_else(|| {
+pub(super) async fn program(api: &Api, call: &Call) -> Result<Program, Problem> {
+    if let Some(Remote(remote)) = call.remote {
+        api.bridge.knock(remote.ip())?;
+    }
+    let token = token(&call.headers).ok_or_else(|| {
         let detail = "This call needs a token or an API key, as Authorization: Bearer ….";
         Problem::new(StatusCode::UNAUTHORIZED, detail)
             .with("code", "unauthorized")

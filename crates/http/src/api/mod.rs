@@ -33,6 +33,7 @@ use warp::http::{HeaderMap, Method, StatusCode};
 use crate::app::HttpOptions;
 use crate::host::Authority;
 use crate::problem::{Problem, Reply, method_not_allowed};
+use crate::serve::Remote;
 use body::Body;
 use resource::Resource;
 
@@ -51,6 +52,7 @@ struct Call {
     query: String,
     headers: HeaderMap,
     host: Option<Authority>,
+    remote: Option<Remote>,
 }
 
 /// Answers everything below `/api`.
@@ -63,10 +65,11 @@ pub(crate) fn routes(bridge: Bridge, options: Arc<HttpOptions>) -> BoxedFilter<(
         .and(query)
         .and(warp::header::headers_cloned())
         .and(warp::ext::optional::<Authority>())
+        .and(warp::ext::optional::<Remote>())
         .and(warp::body::stream())
-        .then(move |path: warp::path::Tail, method, query, headers, host, body| {
+        .then(move |path: warp::path::Tail, method, query, headers, host, remote, body| {
             let path = path.as_str().to_owned();
-            let call = Call { method, path, query, headers, host };
+            let call = Call { method, path, query, headers, host, remote };
             let (api, body) = (api.clone(), Body::new(body));
             async move { Box::pin(answer(&api, &call, body)).await }
         })
@@ -103,7 +106,7 @@ async fn answer_call(api: &Api, call: &Call, body: Body) -> Result<Reply, Proble
     if matches!(resource, Resource::AsyncApi) {
         return asyncapi::document(call);
     }
-    let program = bearer::program(api, &call.headers).await?;
+    let program = bearer::program(api, call).await?;
     resource.answer(api, &program, call, body).await
 }
 

@@ -78,6 +78,7 @@ const ANY: &[(&str, &str)] = &[
 const SIGNED_IN: &[(&str, &str)] = &[
     ("401", "The token is missing, or no longer good"),
     ("404", "It isn't there, or not for this user"),
+    ("429", "Too much in too short a time"),
     ("503", "The store is away; try again, with the same id"),
 ];
 const WRITING: &[(&str, &str)] = &[
@@ -85,7 +86,6 @@ const WRITING: &[(&str, &str)] = &[
     ("409", "The id was used for something else, or it is there already"),
     ("413", "It is larger than the server's limits allow"),
     ("415", "The body's type isn't understood"),
-    ("429", "Too much in too short a time"),
 ];
 
 impl Modify for Problems {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use mqttchat_bridge::{Private, Rates};
+use mqttchat_bridge::{OtherRates, Private, Rates};
 use mqttchat_http::{Authority, Origin, QuotaLimits};
 use mqttchat_protocol::Limits;
 use tracing_subscriber::EnvFilter;
@@ -40,6 +40,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// How fast a user may send.
     pub rates: Rates,
+    /// How fast a user may do what else there is, and an address all of it.
+    pub other_rates: OtherRates,
     /// How many connections there may be; 0 is no limit.
     pub quota: QuotaLimits,
     /// Stands before each topic.
@@ -127,6 +129,7 @@ impl Config {
                 messages_per_second: layers.number("limits.messages_per_second", 20, 0, 1_000_000)? as u32,
                 burst: layers.number("limits.burst", 100, 0, 1_000_000)? as u32,
             },
+            other_rates: other_rates(layers)?,
             quota: QuotaLimits {
                 total: layers.number("limits.connections", CONNECTIONS, 0, 10_000_000)? as usize,
                 per_address: layers.number(
@@ -307,6 +310,17 @@ fn limits(layers: &Layers) -> Result<Limits, ConfigError> {
         history: layers.number("limits.history", default.history, 1, 1000)?,
         resume: layers.number("limits.resume", default.resume as u64, 1, 1000)? as usize,
         ping: default.ping,
+    })
+}
+
+fn other_rates(layers: &Layers) -> Result<OtherRates, ConfigError> {
+    let default = OtherRates::default();
+    let rate = |key, default: u32| Ok(layers.number(key, default.into(), 0, 1_000_000)? as u32);
+    Ok(OtherRates {
+        joins: rate("limits.joins_per_second", default.joins)?,
+        pages: rate("limits.pages_per_second", default.pages)?,
+        searches: rate("limits.searches_per_second", default.searches)?,
+        per_address: rate("limits.per_second_per_address", default.per_address)?,
     })
 }
 

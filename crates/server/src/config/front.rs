@@ -18,6 +18,8 @@ pub struct FrontConfig {
     pub proxies: Proxies,
     /// Other sites that may show the page in a frame.
     pub embedders: Vec<Origin>,
+    /// Whether programs, which say nothing of an origin, need a token to sign in.
+    pub origin_or_token: bool,
     /// How long browsers are to come by HTTPS only; zero says nothing of it.
     pub hsts: Duration,
 }
@@ -59,6 +61,7 @@ impl FrontConfig {
                 "origins such as \"https://intranet.example.com\"",
                 Origin::parse,
             )?,
+            origin_or_token: layers.switch("http.origin_or_token", false)?,
             hsts: Duration::from_secs(layers.number("http.hsts", YEAR, 0, 10 * YEAR)?),
         })
     }

@@ -1,7 +1,7 @@
 //! The names of the settings, and of those to come.
 
 /// Every setting, as it is written in the file.
-pub(super) const KEYS: [&str; 55] = [
+pub(super) const KEYS: [&str; 60] = [
     "port",
     "bind",
     "lan",
@@ -28,6 +28,10 @@ pub(super) const KEYS: [&str; 55] = [
     "auth.jwt.leeway",
     "limits.messages_per_second",
     "limits.burst",
+    "limits.joins_per_second",
+    "limits.pages_per_second",
+    "limits.searches_per_second",
+    "limits.per_second_per_address",
     "limits.connections",
     "limits.connections_per_address",
     "limits.text",
@@ -43,6 +47,7 @@ pub(super) const KEYS: [&str; 55] = [
     "mqtt.key",
     "http.origins",
     "http.hosts",
+    "http.origin_or_token",
     "http.proxies",
     "http.proxy_headers",
     "http.embed",

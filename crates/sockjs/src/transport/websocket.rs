@@ -23,6 +23,7 @@ use crate::receiver::{self, Receiver};
 use crate::reply::{self, Reply};
 use crate::request::{Framing, Request};
 use crate::service::SockJs;
+use crate::session::Opener;
 
 /// How long a client may take nothing.
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
@@ -31,19 +32,20 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Answers a request that asks for a WebSocket, and runs a session over it.
 pub(crate) fn upgrade(service: &SockJs, request: Request, framing: Framing) -> Reply {
+    let opener = Opener::of(&request);
     let version = request.headers.get(SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes);
     let key = request.headers.get(SEC_WEBSOCKET_KEY).filter(|_| version == Some(b"13"));
     let accept = key.and_then(|key| HeaderValue::from_str(&derive_accept_key(key.as_bytes())).ok());
     let (Some(accept), Some(upgrade)) = (accept, request.upgrade) else {
         return reply::error(StatusCode::BAD_REQUEST, "Only WebSocket version 13 is spoken here.\n");
     };
-    let (service, peer) = (service.clone(), request.peer);
+    let service = service.clone();
     tokio::spawn(async move {
         match upgrade.await {
             Ok(upgraded) => {
                 let link = service.link(framing == Framing::SockJs);
                 let Ok(receiver) = Receiver::attach(&link, service.options().heartbeat).await else { return };
-                tokio::spawn(service.handle(&link, peer));
+                tokio::spawn(service.handle(&link, opener));
                 let config = WebSocketConfig::default()
                     .max_message_size(Some(service.options().body_limit))
                     .max_frame_size(Some(service.options().body_limit));

@@ -1,0 +1,8 @@
+//! What somebody tries who means no good.
+
+mod limits;
+mod listening;
+mod names;
+mod origins;
+mod requests;
+mod slow;
