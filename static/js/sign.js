@@ -6,6 +6,8 @@
  * opened, and its answers come later, when another frame may have overtaken.
  */
 
+/** @typedef {[number, number, number, number, number, number, number, number]} Eight */
+
 /** FIPS 180-4 §4.2.2: the first 32 bits of the fractional parts of the cube roots of the first 64 primes. */
 const K = new Uint32Array(64);
 /** §5.3.3: the same of the square roots of the first 8. */
@@ -35,19 +37,21 @@ export function sha256(message) {
   const w = new Uint32Array(64);
   const turn = (/** @type {number} */ x, /** @type {number} */ by) => (x >>> by) | (x << (32 - by));
   for (let at = 0; at < blocks.length; at += 64) {
+    const word = (/** @type {number} */ t) => /** @type {number} */ (w[t]);
     for (let t = 0; t < 16; t++) w[t] = view.getUint32(at + 4 * t);
     for (let t = 16; t < 64; t++) {
-      const s0 = turn(w[t - 15], 7) ^ turn(w[t - 15], 18) ^ (w[t - 15] >>> 3);
-      const s1 = turn(w[t - 2], 17) ^ turn(w[t - 2], 19) ^ (w[t - 2] >>> 10);
-      w[t] = w[t - 16] + s0 + w[t - 7] + s1;
+      const s0 = turn(word(t - 15), 7) ^ turn(word(t - 15), 18) ^ (word(t - 15) >>> 3);
+      const s1 = turn(word(t - 2), 17) ^ turn(word(t - 2), 19) ^ (word(t - 2) >>> 10);
+      w[t] = word(t - 16) + s0 + word(t - 7) + s1;
     }
-    let [a, b, c, d, e, f, g, h] = state;
+    let [a, b, c, d, e, f, g, h] = /** @type {Eight} */ ([...state]);
     for (let t = 0; t < 64; t++) {
-      const t1 = (h + (turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)) + ((e & f) ^ (~e & g)) + K[t] + w[t]) | 0;
+      const k = /** @type {number} */ (K[t]);
+      const t1 = (h + (turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)) + ((e & f) ^ (~e & g)) + k + word(t)) | 0;
       const t2 = ((turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)) + ((a & b) ^ (a & c) ^ (b & c))) | 0;
       [h, g, f, e, d, c, b, a] = [g, f, e, (d + t1) | 0, c, b, a, (t1 + t2) | 0];
     }
-    [a, b, c, d, e, f, g, h].forEach((value, index) => (state[index] += value));
+    [a, b, c, d, e, f, g, h].forEach((value, index) => (state[index] = /** @type {number} */ (state[index]) + value));
   }
   const digest = new DataView(new ArrayBuffer(32));
   state.forEach((word, index) => digest.setUint32(4 * index, word));
@@ -89,7 +93,7 @@ export function canonical(value) {
 
 /**
  * @param {string} key  That of the 1000 frame, base64url.
- * @param {{id?: any, type: any, dest?: any, data?: any}} frame
+ * @param {import("./protocol.js").Frame} frame
  * @returns {string} What its `sign` is to be.
  */
 export function sign(key, frame) {
