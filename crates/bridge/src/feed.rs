@@ -203,6 +203,10 @@ impl Session {
 
     pub(crate) fn caught_up(&mut self, cursor: u64, read: Result<Page, StoreError>) {
         let Some(at) = self.cursors.iter().position(|known| known.id() == cursor) else { return };
+        if self.cursors[at].paused {
+            // An answer is being made that says where the session stands: it reads on behind that.
+            return;
+        }
         let Page { entries, then } = match read {
             Ok(page) => page,
             Err(error) => {

@@ -1,7 +1,7 @@
 //! Coming back without hole or repetition (docs/protocol.md, "Opening a session").
 
-use anyhow::Result;
-use mqttchat_e2e::{App, User};
+use anyhow::{Context, Result};
+use mqttchat_e2e::{App, Socket, User};
 use serde_json::{Value, json};
 
 fn seqs(frames: &[Value]) -> Vec<u64> {
@@ -154,5 +154,38 @@ async fn resuming_while_others_talk_leaves_no_hole_and_repeats_nothing() -> Resu
     ann.expect_text("the end").await?;
     seen.extend(seqs(&ann.seen_of("msg")));
     assert_eq!(seen, (1..=last.seq).collect::<Vec<_>>());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_join_while_catching_up_says_where_the_session_is() -> Result<()> {
+    let mut app = App::builder().no_rate_limit().start().await?;
+    let mut ann = app.user("Ann").await?;
+    let room = json!({"title": "Ops", "open": true});
+    ann.request(json!({"type": "room.create", "dest": "rooms/ops", "data": room})).await?;
+    let message = |n| json!({"type": "msg", "id": format!("m{n}"), "dest": "rooms/ops", "data": {"text": format!("{n}")}});
+    ann.send_together(&(2..=190).map(message).collect::<Vec<_>>()).await?;
+    ann.expect_accepted("m190").await?;
+    // Now nothing is in memory: whoever comes back reads the log, page by page.
+    app.stop().await?;
+    app.start_again().await?;
+    for round in 0..20 {
+        let hello = json!({"name": "Ann", "token": ann.token, "log": ann.log, "resume": {"rooms/ops": 0}});
+        let mut back = Socket::connect(app.address()).await?;
+        back.send_together(&[
+            json!({"type": "hello", "id": "h", "data": hello}),
+            json!({"type": "join", "id": "j", "dest": "rooms/ops", "data": {"history": 0}}),
+        ])
+        .await?;
+        back.expect_where("the last message", |frame| frame["seq"] == 190).await?;
+        back.expect_where("the answer", |frame| frame["re"] == "j").await?;
+        let seen = back.seen();
+        let answer = seen.iter().position(|frame| frame["re"] == "j").context("no answer")?;
+        let (before, behind) = (seqs(&seen[..answer]), seqs(&seen[answer..]));
+        let head = seen[answer]["data"]["head"].as_u64().context("no head")?;
+        assert_eq!(before, (1..=head).collect::<Vec<_>>(), "round {round}: what came before the answer");
+        assert_eq!(behind, (head + 1..=190).collect::<Vec<_>>(), "round {round}: what came behind it");
+        back.close().await?;
+    }
     Ok(())
 }
