@@ -90,6 +90,14 @@ fuzz: ## What strangers' bytes are parsed by, under a fuzzer; needs nightly Rust
 			-max_total_time=$(FUZZ_SECONDS) -max_len=4096; \
 	done
 
+# What others wrote to test servers. Both want Python 2.7, which no system has by itself any more (PYTHON2=… says where it is).
+.PHONY: sockjs-suite autobahn
+sockjs-suite: ## SockJS's own test suite (SUITE=… is a checkout of sockjs-protocol; RUNS=…); needs Python 2.7
+	@tests/sockjs-suite.sh
+
+autobahn: ## Autobahn's test suite of WebSockets (AUTOBAHN_CASES=… for some of it); needs Python 2.7
+	@tests/autobahn.sh
+
 # What later versions of Node have by themselves.
 NODE_18 := --experimental-global-customevent --experimental-global-webcrypto
 

@@ -46,8 +46,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .unify()
         .or(warp::path("close").and(SockJs::new(options, close).filter()))
         .unify();
-    println!("http://127.0.0.1:{port}");
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
+    println!("http://{}", listener.local_addr()?);
     warp::serve(routes).incoming(listener).run().await;
     Ok(())
 }
