@@ -48,7 +48,7 @@ if ((${#missing[@]})); then
     fi
 fi
 
-# axe-core, which judges the page's accessibility.
+# axe-core, which judges the page's accessibility, and SockJS's own client.
 [[ node_modules/axe-core/package.json -nt package-lock.json ]] || npm ci --no-audit --no-fund
 touch node_modules/axe-core/package.json
 

@@ -9,7 +9,9 @@
 //! | [`mqtt`] | `mosquitto_sub` and `mosquitto_pub`, as an outsider on the broker would use them |
 //! | [`socket`] | a bare WebSocket that remembers every frame it heard |
 //! | [`user`] | a person: a socket that said `hello` and was let in |
+//! | [`sockjs`], [`sockjs_client`] | the transports of SockJS by hand, and its own client |
 //! | [`http`] | one HTTP request on one connection |
+//! | [`site`] | a web site of somebody else |
 //! | [`driver`], [`browser`] | headless Chromium, driven through ChromeDriver |
 //! | [`chat_page`] | the chat page as a person uses it |
 //! | [`chaos`] | people who talk while everything breaks, and the proof that nothing was lost |
@@ -38,8 +40,10 @@ pub mod port;
 mod process;
 pub mod rabbitmq;
 pub mod signature;
+pub mod site;
 pub mod socket;
 pub mod sockjs;
+pub mod sockjs_client;
 pub mod user;
 
 pub use app::App;

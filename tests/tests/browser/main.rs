@@ -9,4 +9,5 @@ mod recovery;
 mod rooms;
 mod searching;
 mod signing_in;
+mod sockjs_client;
 mod talking;

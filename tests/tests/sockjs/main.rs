@@ -1,5 +1,7 @@
 //! The chat over each transport of SockJS: what holds at `/ws` holds here.
 
+mod node;
+
 use anyhow::{Context, Result};
 use hyper::Request;
 use mqttchat_e2e::socket::Ending;
