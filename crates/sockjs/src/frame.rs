@@ -123,6 +123,8 @@ impl<'de> Deserialize<'de> for Text {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -157,6 +159,27 @@ mod tests {
         assert_eq!(decode_websocket("[\"a\",\"b\"]").unwrap(), ["a", "b"]);
         assert_eq!(decode_websocket("").unwrap(), Vec::<String>::new());
         assert_eq!(decode_websocket("[\"a"), Err(FrameError::Json));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_as_the_same(texts in prop::collection::vec(any::<String>(), 0..8), code in 1000..5000u16) {
+            let frame = messages(&texts);
+            let json = frame.strip_prefix('a').unwrap();
+            prop_assert_eq!(decode(json.as_bytes()).unwrap(), texts.as_slice());
+            prop_assert_eq!(decode_websocket(json).unwrap(), texts.as_slice());
+            // As clients send them, with other escapes.
+            let sent = serde_json::to_string_pretty(&texts).unwrap();
+            prop_assert_eq!(decode(sent.as_bytes()).unwrap(), texts.as_slice());
+            let mangled = |c: char| matches!(c, '\0'..='\u{1f}' | '\u{200c}'..='\u{200f}' | '\u{2028}'..='\u{202f}' | '\u{2060}'..='\u{206f}' | '\u{fff0}'..='\u{ffff}');
+            prop_assert!(!frame.contains(mangled), "{frame:?}");
+            for text in &texts {
+                prop_assert_eq!(&decode_websocket(&serde_json::to_string(text).unwrap()).unwrap()[..], std::slice::from_ref(text));
+                let closed = close(code, text);
+                let (read, reason): (u16, String) = serde_json::from_str(closed.strip_prefix('c').unwrap()).unwrap();
+                prop_assert_eq!((read, &reason), (code, text));
+            }
+        }
     }
 
     #[test]

@@ -217,6 +217,8 @@ fn control_message(control: Control, payload: &[u8]) -> Result<Message, WsError>
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const LIMITS: MessageLimits = MessageLimits { text: 1000, binary: 10 };
@@ -340,5 +342,66 @@ mod tests {
         let mut wire = vec![0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 1, 2, 3];
         assert_eq!(decoder.decode(&mut wire).unwrap(), (17, None));
         assert!(decoder.assembly.unwrap().bytes.capacity() < 100);
+    }
+
+    /// A data message, how its payload is cut into frames, and what is said between them.
+    #[derive(Clone, Debug)]
+    struct Said {
+        text: Option<String>,
+        binary: Vec<u8>,
+        cuts: Vec<prop::sample::Index>,
+        pings: Vec<Vec<u8>>,
+    }
+
+    prop_compose! {
+        fn said()(
+            text in prop::option::of("\\PC{0,400}"), binary in prop::collection::vec(any::<u8>(), 0..20),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+            pings in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..=125), 0..3),
+        ) -> Said {
+            Said { text, binary, cuts, pings }
+        }
+    }
+
+    impl Said {
+        /// Its frames, and what the decoder is to make of them.
+        fn frames(&self) -> (Vec<u8>, Vec<Message>) {
+            let payload = self.text.as_ref().map_or(&self.binary[..], |text| text.as_bytes());
+            let mut cuts: Vec<usize> = self.cuts.iter().map(|cut| cut.index(payload.len() + 1)).collect();
+            cuts.sort_unstable();
+            cuts.push(payload.len());
+            let (mut wire, mut messages, mut from) = (Vec::new(), Vec::new(), 0);
+            for (at, cut) in cuts.iter().enumerate() {
+                let opcode = if at > 0 {
+                    0
+                } else if self.text.is_some() {
+                    1
+                } else {
+                    2
+                };
+                let fin = if at + 1 == cuts.len() { 0x80 } else { 0 };
+                wire.extend(masked(fin | opcode, &payload[from..*cut]));
+                from = *cut;
+                for ping in self.pings.iter().filter(|_| fin == 0) {
+                    wire.extend(masked(0x89, ping));
+                    messages.push(Message::Ping(Bytes::copy_from_slice(ping)));
+                }
+            }
+            messages.push(match &self.text {
+                Some(text) if text.len() > LIMITS.text => Message::Skipped(Kind::Text),
+                Some(text) => Message::Text(text.clone()),
+                None if self.binary.len() > LIMITS.binary => Message::Skipped(Kind::Binary),
+                None => Message::Binary(self.binary.clone()),
+            });
+            (wire, messages)
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_framed_is_read_as_the_same(all in prop::collection::vec(said(), 1..5), step in 1..200usize) {
+            let (wire, messages): (Vec<_>, Vec<_>) = all.iter().map(Said::frames).unzip();
+            prop_assert_eq!(decode(&wire.concat(), step).unwrap(), messages.concat());
+        }
     }
 }
