@@ -7,6 +7,7 @@ use jsonwebtoken::errors::ErrorKind;
 use mqttchat_protocol::{DisplayName, RoomId, UserId};
 use mqttchat_store::Scopes;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -21,7 +22,8 @@ const ROOMS_MAX: usize = 1000;
 pub(super) struct Claims {
     sub: String,
     exp: serde_json::Number,
-    iss: Option<Value>,
+    iss: Option<String>,
+    aud: Option<IgnoredAny>,
     name: Option<Value>,
     rooms: Option<Value>,
     rights: Option<Value>,
@@ -45,7 +47,12 @@ impl Claims {
 
     /// Who vouches for the user. Never the same as for a guest or an API key.
     pub(super) fn issuer(&self) -> String {
-        format!("jwt:{}", self.iss.as_ref().and_then(Value::as_str).unwrap_or_default())
+        format!("jwt:{}", self.iss.as_deref().unwrap_or_default())
+    }
+
+    /// Whether it says for whom it is, in whatever form.
+    pub(super) fn has_audience(&self) -> bool {
+        self.aud.is_some()
     }
 
     /// The name that is shown, if it can be.

@@ -80,6 +80,10 @@ impl Jwt {
         let mut refused = unauthorized("the token is of a key that this server doesn't know");
         for key in &candidates {
             match decode::<Claims>(token, key, &rules) {
+                // Of an audience in another form than RFC 7519 has it, the library thinks that there is none.
+                Ok(token) if self.rules.audience.is_empty() && token.claims.has_audience() => {
+                    refused = claims::refused(&ErrorKind::InvalidAudience);
+                }
                 // To the second, the library has: "on or after" its end a token is no longer good (RFC 7519 §4.1.4).
                 Ok(token) if token.claims.expires(self.rules.leeway) > now_ms() => return Ok(token.claims),
                 Ok(_) => refused = claims::refused(&ErrorKind::ExpiredSignature),

@@ -156,6 +156,7 @@ async fn whatever_is_wrong_with_a_token() {
         (good.clone(), json!({"iss": "else"})),
         (good.clone(), json!({"iss": null})),
         (good.clone(), json!({"iss": {"a": 1}})),
+        (good.clone(), json!({"iss": ["shop", "else"]})),
         (good.clone(), json!({"aud": "mail"})),
         (good.clone(), json!({"aud": null})),
         (good.clone(), json!({"aud": []})),
@@ -173,6 +174,24 @@ async fn whatever_is_wrong_with_a_token() {
     }
     for more in [json!({"exp": now - 3}), json!({"nbf": now + 3}), json!({"aud": ["mail", "chat"]})] {
         show(&jwt, &signer.sign(&good, &claims(&more))).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn without_an_audience_only_tokens_for_nobody_in_particular() {
+    let signer = Signer::new();
+    let keys = JwtKeys::fixed(KeySet::of_file(SECRET).unwrap());
+    let rules = JwtRules { issuer: None, audience: Vec::new(), ..rules() };
+    let (jwt, _directory) = jwt(rules, keys).await;
+    let token = |more: Value| signer.sign(&json!({"alg": "HS256"}), &claims(&more));
+    show(&jwt, &token(json!({"aud": null, "iss": null}))).await.unwrap();
+    for aud in [json!("chat"), json!([]), json!(["mail", 7]), json!(7), json!({"mail": true})] {
+        let shown = show(&jwt, &token(json!({ "aud": aud }))).await;
+        assert!(matches!(shown, Err(Denied::Unauthorized(_))), "{aud}: {shown:?}");
+    }
+    for iss in [json!(7), json!(["shop"]), json!({"shop": true})] {
+        let shown = show(&jwt, &token(json!({ "aud": null, "iss": iss }))).await;
+        assert!(matches!(shown, Err(Denied::Unauthorized(_))), "{iss}: {shown:?}");
     }
 }
 
