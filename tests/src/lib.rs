@@ -16,6 +16,7 @@
 //! | [`chat_page`] | the chat page as a person uses it |
 //! | [`chaos`] | people who talk while everything breaks, and the proof that nothing was lost |
 //! | [`signature`] | the signed payloads on the broker, checked from their description alone |
+//! | [`application`], [`jwt`] | the web server of an application beside the chat, and the tokens that it gives its users |
 //! | [`port`] | ports that can be given up and taken again |
 //! | [`eventually`] | the only way to wait |
 //!
@@ -25,6 +26,7 @@
 use std::time::Duration;
 
 pub mod app;
+pub mod application;
 pub mod broker;
 pub mod browser;
 pub mod certificates;

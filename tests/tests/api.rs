@@ -247,8 +247,10 @@ async fn a_blocked_user_is_out_on_every_node_without_the_broker_too() -> Result<
 #[tokio::test]
 async fn a_rotated_secret_is_known_on_every_node() -> Result<()> {
     let nodes = Nodes::start().await?;
-    let (mut ann, bob) = (nodes.one.member("Ann").await?, nodes.two.member("Bob").await?);
+    let (ann, bob) = (nodes.one.member("Ann").await?, nodes.two.member("Bob").await?);
     let here = Program::new(&nodes.two, &ann.token);
+    let mut stream = here.follow("public", None).await?;
+    stream.begun().await?;
     let ended = app::run(["secret", "rotate", "--grace", "0", "--database", &nodes.url]).await?;
     ensure!(ended.status == Some(0), "{}", ended.stderr);
     eventually("both nodes to know of it", async || {
@@ -257,9 +259,14 @@ async fn a_rotated_secret_is_known_on_every_node() -> Result<()> {
     })
     .await?;
     assert_eq!(here.send("m1", "public", "with the old token").await?.0, 401);
-    ann.say("public", "over the new secret").await?;
-    bob.expect_text("over the new secret").await?;
-    let cat = nodes.one.user("Cat").await?;
+    for session in [&ann, &bob] {
+        session.expect_error(Value::Null, "unauthorized").await?;
+        assert_eq!(session.expect_end().await?, Ending::Closed(4401));
+    }
+    assert_eq!(stream.expect("error").await?["data"]["code"], "unauthorized");
+    let (mut cat, dan) = (nodes.one.member("Cat").await?, nodes.two.member("Dan").await?);
+    cat.say("public", "over the new secret").await?;
+    dan.expect_text("over the new secret").await?;
     assert_eq!(Program::new(&nodes.two, &cat.token).send("m1", "public", "hello").await?.0, 201);
     Ok(())
 }

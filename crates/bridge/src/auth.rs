@@ -8,6 +8,7 @@ use mqttchat_store::{ClaimOutcome, Scopes, Store, User};
 
 use crate::deliver::{BLOCKED, unavailable};
 use crate::hub::Hub;
+use crate::jwt::KeyMark;
 
 /// Whom a session belongs to.
 #[derive(Clone, Debug)]
@@ -35,14 +36,33 @@ pub struct Grant {
     pub(crate) serial: Option<u64>,
     /// The API key that was shown, by its number.
     pub(crate) key: Option<u64>,
+    /// What the token that was shown, or given for it, is signed with.
+    pub(crate) signed: Option<Signed>,
     /// What the node knew of revocations before the user was looked at.
     pub(crate) as_of: Option<u64>,
 }
 
 impl Default for Grant {
     fn default() -> Self {
-        Self { expires: None, scopes: Scopes::ALL, rooms: None, serial: None, key: None, as_of: None }
+        Self {
+            expires: None,
+            scopes: Scopes::ALL,
+            rooms: None,
+            serial: None,
+            key: None,
+            signed: None,
+            as_of: None,
+        }
     }
+}
+
+/// What a token is signed with: without it the token is no longer good, and neither is a session that it opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signed {
+    /// The master secret of this id.
+    Secret(u32),
+    /// A key of the operator's application.
+    Key(KeyMark),
 }
 
 /// Why nobody was signed in.
@@ -74,6 +94,19 @@ pub trait Authenticator: Send + Sync {
     /// server's users itself.
     fn issuer(&self) -> Option<&str> {
         None
+    }
+
+    /// Whether what somebody was signed in for still holds. Asked for open sessions after something was taken away from
+    /// anybody, or [`Authenticator::changes`] has risen; `false` ends the session with 4401.
+    fn still_good(&self, grant: &Grant) -> bool {
+        let _ = grant;
+        true
+    }
+
+    /// A number that rises whenever [`Authenticator::still_good`] may have something new to say. Asked several times a
+    /// second.
+    fn changes(&self) -> u64 {
+        0
     }
 }
 
@@ -143,6 +176,8 @@ impl Guests {
 
     async fn returning(&self, token: &str, hello: &Hello) -> Result<Identity, Denied> {
         let keys = self.store.keyring();
+        // Before the token is looked at: should the secret be rotated meanwhile, the session is of the old one.
+        let signing = keys.signing();
         let unauthorized = |reason: &str| Denied::Unauthorized(reason.to_owned());
         let known = Token::verify(token, &keys).map_err(|error| unauthorized(&error.to_string()))?;
         let user = self.store.user(&known.user).await.map_err(store_away)?;
@@ -161,10 +196,11 @@ impl Guests {
             self.store.rename_user(&user.id, name).await.map_err(store_away)?;
             user.name = name.to_shared();
         }
-        Ok(self.identity(&user))
+        Ok(self.identity(&user, signing))
     }
 
     async fn new_guest(&self, hello: &Hello) -> Result<Identity, Denied> {
+        let signing = self.store.keyring().signing();
         let Some(name) = &hello.name else {
             let reason = "data.name is missing: say who you are, or send the token of an earlier session";
             return Err(Denied::Refused(Refusal::new(ErrorCode::BadFrame, reason)));
@@ -174,7 +210,7 @@ impl Guests {
             Denied::Refused(Refusal::new(ErrorCode::BadFrame, "no id can be made from this name"))
         })?;
         match self.store.claim_user(&id, name, ISSUER).await.map_err(store_away)? {
-            ClaimOutcome::Created(user) => Ok(self.identity(&user)),
+            ClaimOutcome::Created(user) => Ok(self.identity(&user, signing)),
             ClaimOutcome::Taken => {
                 let free = self.store.free_name(name).await.map_err(store_away)?;
                 let reason = format!("the name {name} belongs to somebody else; {free} is free");
@@ -185,9 +221,10 @@ impl Guests {
         }
     }
 
-    fn identity(&self, user: &User) -> Identity {
+    fn identity(&self, user: &User, signing: u32) -> Identity {
         let token = Token { user: user.id.clone(), serial: user.serial }.issue(&self.store.keyring());
-        let grant = Grant { serial: Some(user.serial), ..Grant::default() };
+        let signed = Some(Signed::Secret(signing));
+        let grant = Grant { serial: Some(user.serial), signed, ..Grant::default() };
         Identity { user: user.id.clone(), name: user.name.clone(), token: Some(token), grant }
     }
 }
@@ -200,6 +237,13 @@ impl Authenticator for Guests {
                 None => self.new_guest(hello).await,
             }
         })
+    }
+
+    fn still_good(&self, grant: &Grant) -> bool {
+        match grant.signed {
+            Some(Signed::Secret(id)) => self.store.keyring().has(id),
+            _ => true,
+        }
     }
 }
 

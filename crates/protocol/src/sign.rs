@@ -94,6 +94,18 @@ impl Keyring {
         if self.keys().iter().any(ours) { Ok(Envelope { body }) } else { Err(EnvelopeError::Forged) }
     }
 
+    /// The id of the key that signs now.
+    #[must_use]
+    pub fn signing(&self) -> u32 {
+        self.keys()[0].id
+    }
+
+    /// Whether what the key of this id has signed is good.
+    #[must_use]
+    pub fn has(&self, id: u32) -> bool {
+        self.keys().iter().any(|key| key.id == id)
+    }
+
     pub(crate) fn sign_token(&self, body: &[u8]) -> (u32, String) {
         let keys = self.keys();
         let key = &keys[0];
@@ -197,9 +209,10 @@ mod tests {
         let (clone, before) = (keys.clone(), keys.seal(b"{}"));
         keys.replace(&[(2, [2; 32]), (1, [1; 32])]);
         assert!(clone.open(&before).is_ok());
-        assert_eq!(clone.sign_token(b"x").0, 2);
+        assert_eq!((clone.sign_token(b"x").0, clone.signing(), clone.has(1)), (2, 2, true));
         keys.replace(&[(2, [2; 32])]);
         assert_eq!(clone.open(&before).unwrap_err(), EnvelopeError::Forged);
+        assert!(clone.has(2) && !clone.has(1));
     }
 
     #[test]

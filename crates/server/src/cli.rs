@@ -104,7 +104,8 @@ pub enum UserCommand {
 pub enum SecretCommand {
     /// Make a new one; guests get a token of it at their next visit, and need the operator if that comes after the grace
     Rotate {
-        /// Days for which what was signed with those before stays good; 0 ends it at once
+        /// Days for which what was signed with those before stays good; 0, for a secret that was stolen, ends it at once,
+        /// and the sessions of all guests with it
         #[arg(long, value_name = "DAYS", default_value_t = 30)]
         grace: u16,
     },

@@ -29,6 +29,7 @@ mod jwt;
 pub mod lan;
 mod operator;
 mod outgoing;
+mod reload;
 mod server;
 pub mod telemetry;
 mod user;
@@ -53,9 +54,11 @@ pub use config::{
     WebhookConfig,
 };
 pub use error::StartError;
+pub use jwt::check_keys;
 pub use mqttchat_http::{Tls, TlsError};
 pub use mqttchat_store::Scopes;
 pub use operator::Said;
+pub use reload::Reload;
 pub use server::{ChatServer, Fenced};
 pub use user::{secret, user};
 pub use webhook::WebhookError;

@@ -2,7 +2,6 @@
 
 mod announce;
 mod memory;
-mod reload;
 mod stop;
 
 use std::io::{self, Write};
@@ -12,8 +11,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 use mqttchat::{
-    ChatServer, Cli, Command, Config, DEFAULT_CONFIG, Layers, Said, StartError, Tls, apikey, files,
-    healthcheck, secret, telemetry, user,
+    ChatServer, Cli, Command, Config, DEFAULT_CONFIG, Layers, Said, StartError, Tls, apikey, check_keys,
+    files, healthcheck, secret, telemetry, user,
 };
 
 /// The status for a wrong setting, and for a server that can't start.
@@ -55,6 +54,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             if let Some(tls) = &config.front.tls {
                 Tls::load(&tls.certificate, &tls.key).map_err(StartError::from)?;
             }
+            check_keys(&config)?;
             Ok(answer("the settings are good\n"))
         }
         Some(Command::Apikey { command }) => said(apikey(&config, command)),
@@ -100,7 +100,7 @@ fn serve(config: Config, warnings: &[String]) -> anyhow::Result<ExitCode> {
         if let Err(error) = say(&announce::ready(&server, lan)) {
             tracing::warn!(%error, "nobody reads what is printed");
         }
-        reload::on_hangup(server.tls())?;
+        server.reload().on_hangup()?;
         server.run_until(stop.asked()).await?;
         anyhow::Ok(())
     });

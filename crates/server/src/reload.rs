@@ -1,28 +1,58 @@
-//! SIGHUP: what can be read again while the server runs.
+//! What can be read again while the server runs.
 
 use std::io;
 
-use mqttchat::Tls;
+use mqttchat_http::Tls;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Reads the certificate again at each SIGHUP.
-pub(crate) fn on_hangup(tls: Option<Tls>) -> io::Result<()> {
-    let mut hangups = signal(SignalKind::hangup())?;
-    tokio::spawn(async move {
-        while hangups.recv().await.is_some() {
-            let Some(tls) = tls.clone() else {
-                tracing::info!("asked to read the certificate again: this server has none");
-                continue;
-            };
+use crate::jwt::Keys;
+
+/// The files, and the address, that a server takes up anew without a restart: its certificate, and the keys of the
+/// application whose tokens let people in. What is no good then changes nothing.
+#[derive(Clone, Debug)]
+pub struct Reload {
+    tls: Option<Tls>,
+    keys: Option<Keys>,
+}
+
+impl Reload {
+    pub(crate) fn new(tls: Option<Tls>, keys: Option<Keys>) -> Self {
+        Self { tls, keys }
+    }
+
+    /// Reads all of it again. The log says what came of it.
+    pub async fn run(&self) {
+        if self.tls.is_none() && self.keys.is_none() {
+            tracing::info!(
+                "asked to read files again: this server has neither a certificate nor keys of tokens"
+            );
+        }
+        if let Some(tls) = self.tls.clone() {
             // Files are read by threads that may wait for them.
             match tokio::task::spawn_blocking(move || tls.reload()).await {
                 Ok(Ok(())) => tracing::info!("the certificate was read again"),
                 Ok(Err(error)) => {
-                    tracing::error!(%error, "the certificate in use stays: the new one is no good")
+                    tracing::error!(%error, "the certificate in use stays: the new one is no good");
                 }
                 Err(error) => tracing::error!(%error, "the certificate was not read again"),
             }
         }
-    });
-    Ok(())
+        if let Some(keys) = &self.keys {
+            keys.reload().await;
+        }
+    }
+
+    /// Does so at each SIGHUP from here on.
+    ///
+    /// # Errors
+    /// When the signal can't be listened to.
+    pub fn on_hangup(self) -> io::Result<()> {
+        let mut hangups = signal(SignalKind::hangup())?;
+        tokio::spawn(async move {
+            while hangups.recv().await.is_some() {
+                self.run().await;
+            }
+        });
+        Ok(())
+    }
 }

@@ -22,6 +22,7 @@ use crate::broker::Broker;
 use crate::builder::{Builder, Parts};
 use crate::config::{Config, SockJsConfig};
 use crate::error::StartError;
+use crate::reload::Reload;
 use crate::webhook::Webhook;
 use crate::{files, jwt, telemetry};
 
@@ -44,6 +45,8 @@ pub struct ChatServer {
     store: Store,
     broker: Broker,
     bridge: Bridge,
+    /// The keys of the application whose tokens let people in.
+    keys: Option<jwt::Keys>,
     own: Option<BoxedFilter<(Response,)>>,
     webhook: Option<Webhook>,
 }
@@ -66,6 +69,8 @@ impl ChatServer {
         let Parts { config, listener, authenticator, routes, frame_types, own } = parts;
         let quota = files::within(config.quota, files::connections());
         let tls = config.front.tls.as_ref().map(|tls| Tls::load(&tls.certificate, &tls.key)).transpose()?;
+        let jwt = config.auth.jwt.as_ref().filter(|_| authenticator.is_none());
+        let keys = jwt.map(jwt::Keys::load).transpose()?;
         let (listener, redirect) = listen(&config, listener, quota, tls.clone())?;
         let metrics = telemetry::metrics();
         let store = match &config.database {
@@ -76,14 +81,7 @@ impl ChatServer {
                 .await
                 .map_err(|source| StartError::Store { data: config.data.clone(), source })?,
         };
-        let authenticator = authenticator.map_or_else(|| authenticator_of(&config, &store), Ok);
-        let authenticator = match authenticator {
-            Ok(authenticator) => authenticator,
-            Err(error) => {
-                store.close().await;
-                return Err(error);
-            }
-        };
+        let authenticator = authenticator.unwrap_or_else(|| authenticator_of(keys.as_ref(), &store));
         let broker = match Broker::start(&config).await {
             Ok(broker) => broker,
             Err(error) => {
@@ -114,7 +112,8 @@ impl ChatServer {
         };
         let own = own.into_iter().map(|make| make(&bridge));
         let own = own.reduce(|before, own| before.or(own).unify().boxed());
-        let server = Self { config, listener, tls, redirect, metrics, store, broker, bridge, own, webhook };
+        let server =
+            Self { config, listener, tls, redirect, metrics, store, broker, bridge, keys, own, webhook };
         server.wait_for_broker().await;
         if server.config.lab_api && !server.address().ip().is_loopback() {
             tracing::warn!(
@@ -170,6 +169,12 @@ impl ChatServer {
     #[must_use]
     pub fn tls(&self) -> Option<Tls> {
         self.tls.clone()
+    }
+
+    /// What can be read again while the server runs.
+    #[must_use]
+    pub fn reload(&self) -> Reload {
+        Reload::new(self.tls.clone(), self.keys.clone())
     }
 
     /// How devices get in, if they may: the address, and the login unless it needs none.
@@ -281,11 +286,11 @@ async fn keep_metrics(metrics: PrometheusHandle) {
     }
 }
 
-fn authenticator_of(config: &Config, store: &Store) -> Result<Box<dyn Authenticator>, StartError> {
-    Ok(match &config.auth.jwt {
-        Some(jwt) => Box::new(jwt::authenticator(store.clone(), jwt)?),
+fn authenticator_of(keys: Option<&jwt::Keys>, store: &Store) -> Box<dyn Authenticator> {
+    match keys {
+        Some(keys) => Box::new(jwt::authenticator(store.clone(), keys)),
         None => Box::new(Guests::new(store.clone())),
-    })
+    }
 }
 
 fn bridge_options(

@@ -43,7 +43,9 @@ pub async fn secret(config: &Config, command: &SecretCommand) -> anyhow::Result<
     operator.close().await;
     rotated?;
     let remark = if *grace == 0 {
-        "the master secret is rotated; tokens of those before are no longer good".to_owned()
+        "the master secret is rotated; the tokens of all guests are no longer good, and their sessions end: \
+         `mqttchat user token NAME` makes somebody a new one"
+            .to_owned()
     } else {
         format!("the master secret is rotated; tokens of those before are good for {grace} more days")
     };

@@ -162,11 +162,11 @@ impl Store {
     }
 
     /// Lets secrets that were rotated come into use, or out of it, when their time has come; with `read`, looks first
-    /// whether they were rotated. To be called every second or so.
+    /// whether they were rotated. To be called every second or so. Says whether one is no longer good.
     ///
     /// # Errors
     /// [`StoreError`] when they can't be read; those that are known stay in use.
-    pub async fn turn_secrets(&self, read: bool) -> Result<(), StoreError> {
+    pub async fn turn_secrets(&self, read: bool) -> Result<bool, StoreError> {
         on_backend!(self, backend => backend.turn_secrets(read).await)
     }
 

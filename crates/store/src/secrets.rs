@@ -58,18 +58,19 @@ impl Keeper {
         self.keyring.clone()
     }
 
-    /// Takes what was read anew, if it was, and lets time pass.
-    pub(crate) fn turn(&self, read: Option<Secrets>, now: u64) {
+    /// Takes what was read anew, if it was, and lets time pass. Says whether a secret is no longer good.
+    pub(crate) fn turn(&self, read: Option<Secrets>, now: u64) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(secrets) = read {
             state.0 = secrets;
         }
         let live = state.0.at(now);
-        if state.1 != ids(&live) {
-            tracing::info!(secrets = ?ids(&live), "the master secrets have changed");
+        let (before, now) = (std::mem::replace(&mut state.1, ids(&live)), ids(&live));
+        if before != now {
+            tracing::info!(secrets = ?now, "the master secrets have changed");
             self.keyring.replace(&live);
-            state.1 = ids(&live);
         }
+        before.iter().any(|id| !now.contains(id))
     }
 }
 
@@ -264,10 +265,11 @@ mod tests {
         assert_eq!(ids_at(&new.rotate(Duration::ZERO, 1_020_000), 1_020_000), [3]);
         let keeper = Keeper::new(old, 0);
         let (keyring, sealed) = (keeper.keyring(), keeper.keyring().seal(b"{}"));
-        keeper.turn(Some(new), 1_010_000);
+        assert!(!keeper.turn(Some(new), 1_010_000));
         assert!(keyring.open(&sealed).is_ok());
-        keeper.turn(None, 1_070_000);
+        assert!(keeper.turn(None, 1_070_000), "one has ended");
         assert!(keyring.open(&sealed).is_err());
+        assert!(!keeper.turn(None, 1_070_001));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod frames;
 mod hello;
 mod history;
 mod jwt;
+mod keys;
 mod page;
 mod presence;
 mod resend;

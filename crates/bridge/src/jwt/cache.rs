@@ -1,12 +1,12 @@
 //! Where keys come from: a file that was read, or a URL that is asked now and then, and never because somebody insists.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
-use jsonwebtoken::DecodingKey;
 
-use super::keys::{JwtAlgorithm, KeySet};
+use super::keys::{Candidate, JwtAlgorithm, KeyMark, KeySet};
 use crate::auth::Denied;
 use mqttchat_protocol::{ErrorCode, Refusal};
 
@@ -28,44 +28,72 @@ pub trait FetchKeys: Send + Sync {
     fn fetch(&self) -> BoxFuture<'_, Result<Vec<u8>, String>>;
 }
 
-/// The keys of the operator's application.
-pub struct JwtKeys(Source);
+/// The keys of the operator's application. Clones share them.
+#[derive(Clone)]
+pub struct JwtKeys(Arc<Cache>);
 
-enum Source {
-    Fixed(KeySet),
-    Url(Box<Cache>),
+impl std::fmt::Debug for JwtKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("JwtKeys").field(&self.0.state().keys).finish()
+    }
 }
 
 struct Cache {
-    fetcher: Box<dyn FetchKeys>,
+    /// `None`: they were read from a file.
+    fetcher: Option<Box<dyn FetchKeys>>,
     state: Mutex<State>,
     /// Held by the one who fetches.
     fetching: tokio::sync::Mutex<()>,
+    /// How often a key was taken away.
+    removals: AtomicU64,
 }
 
 #[derive(Default)]
 struct State {
-    keys: Option<(Arc<KeySet>, Instant)>,
+    keys: Option<Arc<KeySet>>,
+    /// When they were fetched.
+    since: Option<Instant>,
     /// When the last fetch began, but for the first one that brought something.
     tried: Option<Instant>,
 }
 
 impl JwtKeys {
-    /// Keys that stay as they are.
+    /// Keys of a file, in use until others are [put in their place](Self::replace).
     #[must_use]
     pub fn fixed(keys: KeySet) -> Self {
-        Self(Source::Fixed(keys))
+        Self::new(None, State { keys: Some(Arc::new(keys)), ..State::default() })
     }
 
     /// Keys that are fetched when the first is needed, when they are ten minutes old, and when a token names one that
     /// isn't known; never more than once in ten seconds.
     #[must_use]
     pub fn fetched(fetcher: Box<dyn FetchKeys>) -> Self {
-        Self(Source::Url(Box::new(Cache {
-            fetcher,
-            state: Mutex::default(),
-            fetching: tokio::sync::Mutex::default(),
-        })))
+        Self::new(Some(fetcher), State::default())
+    }
+
+    fn new(fetcher: Option<Box<dyn FetchKeys>>, state: State) -> Self {
+        let (state, fetching) = (Mutex::new(state), tokio::sync::Mutex::default());
+        Self(Arc::new(Cache { fetcher, state, fetching, removals: AtomicU64::new(0) }))
+    }
+
+    /// Puts other keys in the place of those that there are. Sessions that tokens of the missing ones have opened end.
+    pub fn replace(&self, keys: KeySet) {
+        self.0.replace(keys);
+    }
+
+    /// Fetches them now, whatever was before, for an operator who knows of a change. Where they can't be fetched, those
+    /// that there are stay, and the log says why. Does nothing where they come from a file.
+    ///
+    /// Cancel safety: dropped, it goes on by itself.
+    pub async fn fetch_again(&self) {
+        let cache = self.0.clone();
+        let fetching = tokio::spawn(async move {
+            let _fetching = cache.fetching.lock().await;
+            cache.state().tried = Some(Instant::now());
+            cache.fetch().await;
+        });
+        // It can't be cancelled, and doesn't panic.
+        let _ = fetching.await;
     }
 
     /// The keys that a token may be of.
@@ -76,29 +104,21 @@ impl JwtKeys {
         &self,
         algorithm: JwtAlgorithm,
         id: Option<&str>,
-    ) -> Result<Vec<DecodingKey>, Denied> {
-        match &self.0 {
-            Source::Fixed(keys) => Ok(keys.find(algorithm, id)),
-            Source::Url(_) if id.is_some_and(|id| id.len() > KEY_ID_MAX) => Ok(Vec::new()),
-            Source::Url(cache) => cache.find(algorithm, id).await,
+    ) -> Result<Vec<Candidate>, Denied> {
+        if id.is_some_and(|id| id.len() > KEY_ID_MAX) {
+            return Ok(Vec::new());
         }
-    }
-}
-
-impl Cache {
-    async fn find(&self, algorithm: JwtAlgorithm, id: Option<&str>) -> Result<Vec<DecodingKey>, Denied> {
-        let is_enough = |known: &Known| known.fresh && !known.keys.find(algorithm, id).is_empty();
-        let mut known = self.known();
-        if !known.as_ref().is_some_and(is_enough) && self.may_fetch() {
-            let _fetching = self.fetching.lock().await;
-            known = self.known();
-            // Whoever was here before may have brought it.
-            if !known.as_ref().is_some_and(is_enough) && self.begin_fetch() {
-                self.fetch().await;
-                known = self.known();
-            }
+        let known = self.0.known();
+        let found = known.as_ref().map(|known| known.keys.find(algorithm, id)).unwrap_or_default();
+        let is_known = !found.is_empty();
+        if self.0.fetcher.is_none() || is_known && known.is_some_and(|known| known.fresh) {
+            return Ok(found);
         }
-        match known {
+        // In a task of its own: whoever shows a token and leaves takes no fetch from the others.
+        let (cache, wanted) = (self.0.clone(), id.map(str::to_owned));
+        let looking = tokio::spawn(async move { cache.look(algorithm, wanted.as_deref(), is_known).await });
+        let _ = looking.await;
+        match self.0.known() {
             Some(known) => Ok(known.keys.find(algorithm, id)),
             None => Err(Denied::Refused(Refusal::new(
                 ErrorCode::Unavailable,
@@ -107,22 +127,43 @@ impl Cache {
         }
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    /// Whether there is still this key. As long as none were fetched, nothing is known of any.
+    pub(super) fn has(&self, mark: &KeyMark) -> bool {
+        self.0.state().keys.as_ref().is_none_or(|keys| keys.has(mark))
+    }
+
+    /// How often a key was taken away.
+    pub(super) fn removals(&self) -> u64 {
+        self.0.removals.load(Ordering::SeqCst)
+    }
+}
+
+impl Cache {
+    /// Fetches keys for a token, if that may be now. Whoever has one that is merely old doesn't wait for another's fetch.
+    async fn look(&self, algorithm: JwtAlgorithm, id: Option<&str>, is_known: bool) {
+        let fetching =
+            if is_known { self.fetching.try_lock().ok() } else { Some(self.fetching.lock().await) };
+        if fetching.is_none() {
+            return;
+        }
+        let is_enough = |known: &Known| known.fresh && !known.keys.find(algorithm, id).is_empty();
+        // Whoever was here before may have brought it.
+        if !self.known().as_ref().is_some_and(is_enough) && self.begin_fetch() {
+            self.fetch().await;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self) -> Option<Known> {
         let state = self.state();
-        let (keys, since) = state.keys.as_ref()?;
-        Some(Known { keys: keys.clone(), fresh: since.elapsed() < FRESH_FOR })
+        let keys = state.keys.clone()?;
+        Some(Known { keys, fresh: state.since.is_some_and(|since| since.elapsed() < FRESH_FOR) })
     }
 
-    /// Whether enough time has gone since the last fetch.
-    fn may_fetch(&self) -> bool {
-        self.state().tried.is_none_or(|tried| tried.elapsed() >= FETCH_EVERY)
-    }
-
-    /// Takes the one fetch that may be now, if it is still there.
+    /// Takes the one fetch that may be now, if enough time has gone since the last.
     fn begin_fetch(&self) -> bool {
         let mut state = self.state();
         let may = state.tried.is_none_or(|tried| tried.elapsed() >= FETCH_EVERY);
@@ -133,19 +174,35 @@ impl Cache {
     }
 
     async fn fetch(&self) {
-        let fetched = self.fetcher.fetch().await;
+        let Some(fetcher) = &self.fetcher else { return };
+        let fetched = fetcher.fetch().await;
         match fetched.and_then(|set| KeySet::of_jwks(&set, false).map_err(|error| error.to_string())) {
             Ok(keys) => {
                 tracing::info!(?keys, "the keys of the tokens were fetched");
-                let mut state = self.state();
-                if state.keys.is_none() {
+                if self.replace(keys) {
                     // The first key that is new after the start is looked for at once.
-                    state.tried = None;
+                    self.state().tried = None;
                 }
-                state.keys = Some((Arc::new(keys), Instant::now()));
             }
-            Err(why) => tracing::warn!(why, "the keys of the tokens can't be fetched"),
+            Err(why) => tracing::warn!(
+                why,
+                "the keys of the tokens can't be fetched: check auth.jwt.jwks_url, and whoever answers there"
+            ),
         }
+    }
+
+    /// Takes other keys; says whether they are the first.
+    fn replace(&self, keys: KeySet) -> bool {
+        let mut state = self.state();
+        let before = state.keys.replace(Arc::new(keys));
+        state.since = Some(Instant::now());
+        let is_first = before.is_none();
+        let lost = before.zip(state.keys.clone()).is_some_and(|(before, now)| !before.is_within(&now));
+        drop(state);
+        if lost {
+            self.removals.fetch_add(1, Ordering::SeqCst);
+        }
+        is_first
     }
 }
 

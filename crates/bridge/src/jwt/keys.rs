@@ -1,9 +1,10 @@
 //! The keys that tokens are signed with: of a PEM file, a JSON Web Key Set (RFC 7517), or a shared secret.
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
-use jsonwebtoken::{Algorithm, DecodingKey};
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 use serde::Deserialize;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 /// Keys of one set that are looked at.
 const KEYS_MAX: usize = 100;
@@ -78,6 +79,45 @@ struct Key {
     id: Option<String>,
     algorithm: JwtAlgorithm,
     key: DecodingKey,
+    mark: KeyMark,
+}
+
+impl Key {
+    fn new(id: Option<String>, algorithm: JwtAlgorithm, key: DecodingKey) -> Self {
+        Self { id, algorithm, mark: KeyMark::of(algorithm, &key), key }
+    }
+}
+
+/// By what a key is known again when the set was read anew: its hash.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KeyMark([u8; 32]);
+
+impl KeyMark {
+    fn of(algorithm: JwtAlgorithm, key: &DecodingKey) -> Self {
+        let mut hash = Sha256::new_with_prefix(format!("{algorithm:?}:"));
+        match key.kind() {
+            DecodingKeyKind::SecretOrDer(bytes) => hash.update(bytes),
+            DecodingKeyKind::RsaModulusExponent { n, e } => {
+                hash.update(e.len().to_be_bytes());
+                hash.update(e);
+                hash.update(n);
+            }
+        }
+        Self(hash.finalize().into())
+    }
+}
+
+impl std::fmt::Debug for KeyMark {
+    /// Leaves it out: secrets can be guessed from their hashes.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KeyMark")
+    }
+}
+
+/// A key that a token may be of.
+pub(super) struct Candidate {
+    pub(super) key: DecodingKey,
+    pub(super) mark: KeyMark,
 }
 
 /// Keys, each for one algorithm and no other.
@@ -118,7 +158,7 @@ impl KeySet {
             );
         }
         let key = DecodingKey::from_secret(secret);
-        Ok(Self(vec![Key { id: None, algorithm: JwtAlgorithm::Hs256, key }]))
+        Ok(Self(vec![Key::new(None, JwtAlgorithm::Hs256, key)]))
     }
 
     fn of_pem(text: &str) -> Result<Self, BadKeys> {
@@ -149,7 +189,7 @@ impl KeySet {
             if algorithm == JwtAlgorithm::Es256 && key.try_get_as_bytes().is_ok_and(|key| key.len() != 65) {
                 return Err(bad("its key is on another curve than P-256, which ES256 needs"));
             }
-            keys.push(Key { id: None, algorithm, key });
+            keys.push(Key::new(None, algorithm, key));
         }
         Ok(Self(keys))
     }
@@ -181,7 +221,7 @@ impl KeySet {
     }
 
     /// The keys that a token may be of.
-    pub(super) fn find(&self, algorithm: JwtAlgorithm, id: Option<&str>) -> Vec<DecodingKey> {
+    pub(super) fn find(&self, algorithm: JwtAlgorithm, id: Option<&str>) -> Vec<Candidate> {
         let fits = |key: &&Key| {
             let named = match (&key.id, id) {
                 (Some(known), Some(id)) => known == id,
@@ -189,7 +229,17 @@ impl KeySet {
             };
             key.algorithm == algorithm && named
         };
-        self.0.iter().filter(fits).map(|key| key.key.clone()).collect()
+        let candidate = |key: &Key| Candidate { key: key.key.clone(), mark: key.mark };
+        self.0.iter().filter(fits).map(candidate).collect()
+    }
+
+    pub(super) fn has(&self, mark: &KeyMark) -> bool {
+        self.0.iter().any(|key| key.mark == *mark)
+    }
+
+    /// Whether all of these are in the other, too.
+    pub(super) fn is_within(&self, other: &Self) -> bool {
+        self.0.iter().all(|key| other.has(&key.mark))
     }
 
     /// The algorithms that there are keys for.
@@ -225,5 +275,5 @@ fn usable(jwk: &Jwk, private: bool) -> Option<Key> {
     if algorithm == JwtAlgorithm::Hs256 && key.try_get_as_bytes().map_or(0, <[u8]>::len) < SECRET_MIN {
         return None;
     }
-    Some(Key { id: common.key_id.clone(), algorithm, key })
+    Some(Key::new(common.key_id.clone(), algorithm, key))
 }

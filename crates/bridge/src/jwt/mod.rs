@@ -16,14 +16,16 @@ use jsonwebtoken::{Validation, decode, decode_header};
 use mqttchat_protocol::{DisplayName, Hello};
 use mqttchat_store::{ClaimOutcome, Store};
 
-use crate::auth::{Authenticator, Denied, Grant, Identity, store_away};
+use crate::auth::{Authenticator, Denied, Grant, Identity, Signed, store_away};
 use crate::deliver::BLOCKED;
 use crate::hub::now_ms;
 
 pub use cache::{FetchKeys, JwtKeys};
+pub(crate) use keys::KeyMark;
 pub use keys::{BadKeys, JwtAlgorithm, KeySet};
 
 use claims::Claims;
+use keys::Candidate;
 
 /// Longer tokens are not looked at, in bytes.
 const TOKEN_MAX: usize = 16 << 10;
@@ -62,8 +64,8 @@ impl Jwt {
         Self { store, rules, keys }
     }
 
-    /// What a token says, if it is good.
-    async fn claims(&self, token: &str) -> Result<Claims, Denied> {
+    /// What a token says, if it is good, and the key that it is of.
+    async fn claims(&self, token: &str) -> Result<(Claims, KeyMark), Denied> {
         if token.len() > TOKEN_MAX {
             return Err(unauthorized("the token is too long"));
         }
@@ -78,14 +80,16 @@ impl Jwt {
         let candidates = self.keys.find(algorithm, header.kid.as_deref()).await?;
         let rules = self.validation(algorithm);
         let mut refused = unauthorized("the token is of a key that this server doesn't know");
-        for key in &candidates {
+        for Candidate { key, mark } in &candidates {
             match decode::<Claims>(token, key, &rules) {
                 // Of an audience in another form than RFC 7519 has it, the library thinks that there is none.
                 Ok(token) if self.rules.audience.is_empty() && token.claims.has_audience() => {
                     refused = claims::refused(&ErrorKind::InvalidAudience);
                 }
                 // To the second, the library has: "on or after" its end a token is no longer good (RFC 7519 §4.1.4).
-                Ok(token) if token.claims.expires(self.rules.leeway) > now_ms() => return Ok(token.claims),
+                Ok(token) if token.claims.expires(self.rules.leeway) > now_ms() => {
+                    return Ok((token.claims, *mark));
+                }
                 Ok(_) => refused = claims::refused(&ErrorKind::ExpiredSignature),
                 Err(error) => refused = claims::refused(error.kind()),
             }
@@ -114,7 +118,7 @@ impl Jwt {
         let Some(token) = &hello.token else {
             return Err(unauthorized("this server needs a token of its operator's application: data.token"));
         };
-        let claims = self.claims(token).await?;
+        let (claims, mark) = self.claims(token).await?;
         let user = claims.user().ok_or_else(|| unauthorized("the token's sub names nobody"))?;
         let issuer = claims.issuer();
         // What the token says wins over what the client says, and that over what was known.
@@ -123,6 +127,7 @@ impl Jwt {
             expires: Some(claims.expires(self.rules.leeway)),
             scopes: claims.scopes()?,
             rooms: claims.rooms()?,
+            signed: Some(Signed::Key(mark)),
             ..Grant::default()
         };
         let identity = |name: Arc<str>| Identity { user: user.clone(), name, token: None, grant };
@@ -153,6 +158,17 @@ impl Jwt {
 impl Authenticator for Jwt {
     fn authenticate<'a>(&'a self, hello: &'a Hello) -> BoxFuture<'a, Result<Identity, Denied>> {
         Box::pin(self.sign_in(hello))
+    }
+
+    fn still_good(&self, grant: &Grant) -> bool {
+        match &grant.signed {
+            Some(Signed::Key(mark)) => self.keys.has(mark),
+            _ => true,
+        }
+    }
+
+    fn changes(&self) -> u64 {
+        self.keys.removals()
     }
 }
 

@@ -202,7 +202,7 @@ async fn a_public_key_is_no_secret() {
     let (jwt, _directory) = jwt(rules(), keys).await;
     let token = signer.sign(&json!({"alg": "HS256"}), &claims(&json!({})));
     let (content, _) = token.rsplit_once('.').unwrap();
-    let der = KeySet::of_file(RSA_PUBLIC).unwrap().find(JwtAlgorithm::Rs256, None).remove(0);
+    let der = KeySet::of_file(RSA_PUBLIC).unwrap().find(JwtAlgorithm::Rs256, None).remove(0).key;
     for secret in [RSA_PUBLIC, RSA_PUBLIC.trim_ascii(), der.try_get_as_bytes().unwrap()] {
         let token = format!("{content}.{}", URL_SAFE_NO_PAD.encode(hs256(secret, content.as_bytes())));
         assert!(matches!(show(&jwt, &token).await, Err(Denied::Unauthorized(_))));

@@ -95,10 +95,9 @@ impl Postgres {
         self.keeper.keyring()
     }
 
-    pub(crate) async fn turn_secrets(&self, read: bool) -> Result<(), StoreError> {
+    pub(crate) async fn turn_secrets(&self, read: bool) -> Result<bool, StoreError> {
         let read = if read { Some(parse_secrets(&self.read_secrets().await?)?) } else { None };
-        self.keeper.turn(read, self.now());
-        Ok(())
+        Ok(self.keeper.turn(read, self.now()))
     }
 
     pub(crate) async fn rotate_secrets(&self, grace: Duration) -> Result<(), StoreError> {

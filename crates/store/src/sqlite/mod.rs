@@ -91,7 +91,7 @@ impl Sqlite {
         self.keeper.keyring()
     }
 
-    pub(crate) async fn turn_secrets(&self, read: bool) -> Result<(), StoreError> {
+    pub(crate) async fn turn_secrets(&self, read: bool) -> Result<bool, StoreError> {
         let read = if read {
             let directory = self.directory.clone();
             let reading = tokio::task::spawn_blocking(move || directory.secrets(false));
@@ -99,8 +99,7 @@ impl Sqlite {
         } else {
             None
         };
-        self.keeper.turn(read, self.clock.now());
-        Ok(())
+        Ok(self.keeper.turn(read, self.clock.now()))
     }
 
     pub(crate) fn health(&self) -> Health {
