@@ -70,6 +70,7 @@ pub mod auth {
     use mqttchat_protocol::{Hello, Refusal, RoomId, UserId};
 
     use super::{Scopes, StoreError};
+    use crate::jwt::KeyMark;
 
     #[derive(Debug)]
     pub struct Identity {
@@ -84,11 +85,18 @@ pub mod auth {
         pub expires: Option<u64>,
         pub scopes: Scopes,
         pub rooms: Option<Arc<[RoomId]>>,
+        pub signed: Option<Signed>,
+    }
+
+    #[derive(Debug)]
+    pub enum Signed {
+        Secret(u32),
+        Key(KeyMark),
     }
 
     impl Default for Grant {
         fn default() -> Self {
-            Self { expires: None, scopes: Scopes::ALL, rooms: None }
+            Self { expires: None, scopes: Scopes::ALL, rooms: None, signed: None }
         }
     }
 
@@ -100,6 +108,8 @@ pub mod auth {
 
     pub trait Authenticator {
         fn authenticate<'a>(&'a self, hello: &'a Hello) -> BoxFuture<'a, Result<Identity, Denied>>;
+        fn still_good(&self, grant: &Grant) -> bool;
+        fn changes(&self) -> u64;
     }
 
     pub fn store_away(_: StoreError) -> Denied {
