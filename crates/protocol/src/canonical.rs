@@ -137,5 +137,7 @@ mod tests {
             assert_eq!(canonical(&json!(f64::from_bits(bits))), expected, "{bits:x}");
         }
         assert_eq!(canonical(&json!([1, -7, u64::MAX])), "[1,-7,18446744073709552000]");
+        // ECMA-262, Number::toString, where the point stands before, between and behind the digits.
+        assert_eq!(canonical(&json!([0.5, -0.25, 0.05, 2.5, 120.0])), "[0.5,-0.25,0.05,2.5,120]");
     }
 }

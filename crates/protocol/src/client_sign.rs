@@ -85,5 +85,6 @@ mod tests {
         assert_eq!(key.check(r#"{"type":"rooms"}"#), ClientSign::Missing);
         assert_eq!(key.check(r#"{"type":"rooms","sign":7}"#), ClientSign::Wrong);
         assert_ne!(ClientKey::random().to_text(), ClientKey::random().to_text());
+        assert_eq!(format!("{key:?}"), "ClientKey", "never the key itself");
     }
 }

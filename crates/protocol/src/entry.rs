@@ -168,6 +168,24 @@ mod tests {
     }
 
     #[test]
+    fn a_name_may_be_longer_than_what_is_said() {
+        let entry = Entry {
+            conversation: Conversation::Public,
+            seq: 1,
+            time: 2,
+            kind: EntryKind::Msg,
+            id: MessageId::parse("m1").unwrap(),
+            from: Party::parse("ann").unwrap(),
+            name: "Ann".into(),
+            data: "{}".into(),
+            marks: None,
+            position: 3,
+        };
+        let frame: serde_json::Value = serde_json::from_slice(entry.to_frame().as_json()).unwrap();
+        assert_eq!((&frame["name"], &frame["data"]), (&"Ann".into(), &serde_json::json!({})));
+    }
+
+    #[test]
     fn kinds_are_written_and_read_alike() {
         for kind in [EntryKind::Msg, EntryKind::Edit, EntryKind::Delete, EntryKind::React, EntryKind::Room] {
             assert_eq!(EntryKind::parse(kind.as_str()), Some(kind));

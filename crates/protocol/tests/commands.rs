@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use mqttchat_protocol::{
-    ClientFrame, Command, Dest, DisplayName, ErrorCode, Hello, HistoryBounds, MessageId, Party, RoomChange,
-    RoomId, Target, UserId,
+    ClientFrame, Command, Dest, DisplayName, ErrorCode, Hello, HistoryBounds, MessageId, Party, Refusal,
+    RoomChange, RoomId, Target, UserId,
 };
 use serde_json::{Value, json};
 
@@ -14,11 +14,15 @@ fn read(frame: &Value) -> ClientFrame {
     ClientFrame::parse(&frame.to_string()).unwrap_or_else(|refusal| panic!("{frame}: {refusal:?}"))
 }
 
-fn refused(frame: &Value) -> ErrorCode {
+fn refusal(frame: &Value) -> Refusal {
     match ClientFrame::parse(&frame.to_string()) {
         Ok(read) => panic!("{frame} was read as {read:?}"),
-        Err(refusal) => refusal.code,
+        Err(refusal) => refusal,
     }
+}
+
+fn refused(frame: &Value) -> ErrorCode {
+    refusal(frame).code
 }
 
 fn message(id: &str) -> MessageId {
@@ -216,4 +220,29 @@ fn an_emoji_is_one_to_32_bytes_without_space() {
     for bad in ["", "a b", "a\n", "\u{7f}", "\u{a0}", &"x".repeat(33)] {
         assert_eq!(react(bad), Err(ErrorCode::BadFrame), "{bad:?}");
     }
+}
+
+#[test]
+fn a_refusal_says_what_is_wrong() {
+    let wrong = [
+        (json!({"type": "msg", "id": "m", "dest": "public", "data": {"text": 7}}), "data.text"),
+        (json!({"type": "msg", "id": "m", "dest": "public", "data": "hi"}), "an object"),
+        (json!({"type": "msg", "id": 7, "dest": "public", "data": {}}), "an id is 1 to 64"),
+        (json!({"type": "join", "dest": "public", "data": {"history": "7"}}), "data.history"),
+        (json!({"type": "typing", "dest": "public", "data": {"typing": 1}}), "data.typing"),
+        (json!({"type": "roster", "dest": "public", "data": {"after": 1}}), "data.after"),
+        (json!({"type": "hello", "data": {"resume": {"nowhere": 1}}}), "data.resume"),
+        (json!({"type": "hello", "data": {"resume": {"public": "1"}}}), "data.resume"),
+        (json!({"type": "hello", "data": {"resume": [1]}}), "data.resume"),
+        (json!({"type": "dance"}), "dance"),
+        (json!({"type": 4711}), "4711"),
+        (json!({"type": true}), "type is"),
+        (json!({"data": {}}), "needs a type"),
+    ];
+    for (frame, named) in wrong {
+        let reason = refusal(&frame).reason;
+        assert!(reason.contains(named), "{frame}: {reason}");
+    }
+    let reason = refusal(&json!({"type": "x".repeat(5000)})).reason;
+    assert!(reason.contains(&"x".repeat(32)) && !reason.contains(&"x".repeat(33)), "{reason}");
 }
