@@ -233,6 +233,50 @@ mod tests {
     }
 
     #[test]
+    fn where_it_is_said_for_each_hop_it_is_that_hops() {
+        let lines =
+            |proto| [("x-forwarded-for", "1.2.3.4, 198.51.100.7, 10.0.0.2"), ("x-forwarded-proto", proto)];
+        let https = |proto| read(ProxyHeaders::XForwarded, &lines(proto)).1;
+        assert_eq!(https("http, https, http"), Some(true), "the client's hop is the second");
+        assert_eq!(https("https, http, https"), Some(false));
+        assert_eq!(https("https, http"), Some(false), "not one for each: the last is that of all");
+        assert_eq!(https("http, HTTPS"), Some(true));
+        for (scheme, expected) in [("wss", Some(true)), ("ws", Some(false)), ("gopher", None), ("", None)] {
+            assert_eq!(https(scheme), expected, "{scheme}");
+        }
+        let hosts = [
+            ("x-forwarded-for", "1.2.3.4, 198.51.100.7"),
+            ("x-forwarded-host", "evil.example, chat.example"),
+        ];
+        assert_eq!(read(ProxyHeaders::XForwarded, &hosts).2, "chat.example");
+        let alone = [("x-forwarded-proto", "https"), ("x-forwarded-host", "chat.example")];
+        let said = read(ProxyHeaders::XForwarded, &alone);
+        assert_eq!(said, ("127.0.0.1".to_owned(), Some(true), "chat.example".to_owned()));
+    }
+
+    #[test]
+    fn proxies_are_addresses_or_networks() {
+        let is_within = |network: &str, address: &str| {
+            Proxies::new(vec![Proxies::network(network).unwrap()], ProxyHeaders::XForwarded)
+                .trust(address.parse().unwrap())
+        };
+        assert!(is_within("10.0.0.7", "10.0.0.7") && !is_within("10.0.0.7", "10.0.0.8"));
+        assert!(is_within("10.0.0.0/8", "10.9.9.9") && is_within("fd00::/8", "fdff::1"));
+        assert!(!Proxies::default().trust("127.0.0.1".parse().unwrap()), "none that isn't named");
+        assert_eq!((Proxies::network("proxy"), Proxies::network("10.0.0.0/33")), (None, None));
+    }
+
+    #[test]
+    fn what_is_quoted_is_one_value() {
+        let host = |value| read(ProxyHeaders::Forwarded, &[("forwarded", value)]).2;
+        assert_eq!(host(r#"host="a;b,c";proto=http"#), "a;b,c");
+        assert_eq!(host(r#"host="a\\b\"c""#), r#"a\b"c"#);
+        assert_eq!(host(r#"host=a\,host=b"#), "b", "outside of quotes it escapes nothing");
+        assert_eq!(host(r#"host="x"#), r#""x"#);
+        assert_eq!(host("proto;host = chat.example"), "chat.example");
+    }
+
+    #[test]
     fn the_header_of_the_standard() {
         let of = |value| read(ProxyHeaders::Forwarded, &[("forwarded", value)]);
         let said = of(r#"for=1.2.3.4, For="[2001:db8::1]:4711";Proto=https;host="chat.example:8443";by=_x"#);

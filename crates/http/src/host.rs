@@ -180,6 +180,7 @@ mod tests {
             "evil;script-src",
             "[::1",
             "[::g]",
+            "x:+1",
             "x:99999",
             "x:-1",
             "a..b",
@@ -187,6 +188,41 @@ mod tests {
             ".local",
         ] {
             assert_eq!(check(broken).unwrap_err(), 400, "{broken}");
+        }
+    }
+
+    #[test]
+    fn host_and_port_are_those_that_are_written() {
+        for (text, host, port, shown) in [
+            ("Box7.", "box7", None, "box7"),
+            ("box7:", "box7", None, "box7"),
+            ("127.0.0.1:80", "127.0.0.1", Some(80), "127.0.0.1:80"),
+            ("[FE80::1]:9091", "[fe80::1]", Some(9091), "[fe80::1]:9091"),
+            ("[::1]", "[::1]", None, "[::1]"),
+            ("[::1]:", "[::1]", None, "[::1]"),
+        ] {
+            let authority = Authority::parse(text).unwrap();
+            assert_eq!((authority.host(), authority.port()), (host, port), "{text}");
+            assert_eq!(authority.to_string(), shown);
+        }
+        let labels = |last: usize| format!("{}{}", "a.".repeat(126), "b".repeat(last));
+        assert!(Authority::parse(&labels(1)).is_some() && Authority::parse(&labels(2)).is_none());
+        assert_eq!(Authority::parse("[::1]x:1"), None);
+    }
+
+    #[test]
+    fn a_port_that_is_not_written_is_the_schemes() {
+        let port = |text, https| Authority::parse(text).unwrap().by(https).port();
+        assert_eq!((port("box7", true), port("box7", false)), (Some(443), Some(80)));
+        assert_eq!((port("box7:9091", true), port("box7:9091", false)), (Some(9091), Some(9091)));
+    }
+
+    #[test]
+    fn public_are_names_that_mean_the_same_elsewhere() {
+        let is_public = |text| Authority::parse(text).unwrap().is_public();
+        assert!(is_public("chat.example.com:443"));
+        for private in ["localhost", "box7:9091", "printer.local", "192.168.1.7", "127.0.0.1:80", "[::1]"] {
+            assert!(!is_public(private), "{private}");
         }
     }
 

@@ -183,8 +183,47 @@ mod tests {
     }
 
     #[test]
+    fn of_two_origins_none_counts() {
+        let origins = Origins::new(vec![Origin::parse("https://intranet.example").unwrap()]);
+        let mut headers = HeaderMap::new();
+        headers.append(ORIGIN, HeaderValue::from_static("https://intranet.example"));
+        let host = Authority::parse("localhost:9091").unwrap();
+        assert!(origins.check(&headers, &host).is_ok());
+        headers.append(ORIGIN, HeaderValue::from_static("https://intranet.example"));
+        assert_eq!(origins.check(&headers, &host).unwrap_err().status(), StatusCode::FORBIDDEN);
+    }
+
+    #[test]
+    fn browsers_are_told_of_the_others_alone() {
+        let origins = Origins::new(vec![Origin::parse("https://intranet.example").unwrap()]);
+        assert_eq!(origins.others(), [Origin::parse("https://intranet.example").unwrap()]);
+        let of = |origin: &'static str| {
+            let headers = HeaderMap::from_iter([(ORIGIN, HeaderValue::from_static(origin))]);
+            origins.other(&headers).map(|origin| origin.to_str().unwrap().to_owned())
+        };
+        assert_eq!(of("https://intranet.example").as_deref(), Some("https://intranet.example"));
+        for stranger in ["https://evil.example", "http://intranet.example", "http://localhost:9091", "null"] {
+            assert_eq!(of(stranger), None, "{stranger}");
+        }
+        assert_eq!(origins.other(&HeaderMap::new()), None);
+        let others = ["https://a.example", "http://b.example:81"].map(|text| Origin::parse(text).unwrap());
+        assert_eq!(sources(&others), " https://a.example http://b.example:81");
+    }
+
+    #[test]
+    fn what_a_browser_says_of_the_page() {
+        let tells = |name: HeaderName, value: &'static str| {
+            Origins::tells(&HeaderMap::from_iter([(name, HeaderValue::from_static(value))]))
+        };
+        assert!(tells(ORIGIN, "null") && tells(SEC_FETCH_SITE, "none"));
+        assert!(!tells(REFERER, "http://localhost/") && !Origins::tells(&HeaderMap::new()));
+    }
+
+    #[test]
     fn origins_are_written_as_browsers_do() {
-        for text in ["https://intranet.example", "http://[::1]:9091", "http://localhost"] {
+        for text in
+            ["https://intranet.example", "http://[::1]:9091", "http://localhost", "moz-extension://a1-b2"]
+        {
             assert_eq!(Origin::parse(text).unwrap().to_string(), text);
         }
         assert_eq!(Origin::parse("https://a.example:443").unwrap().to_string(), "https://a.example");
@@ -205,8 +244,11 @@ mod tests {
             "file://",
             "chrome-extension://localhost:9091",
             "localhost:9091",
+            "://localhost:9091",
+            "ht/tp://localhost:9091",
         ] {
             assert!(!allowed(stranger, "localhost:9091"), "{stranger}");
         }
+        assert!(!allowed("ftp://localhost", "localhost") && !allowed("app://localhost", "localhost"));
     }
 }

@@ -195,6 +195,23 @@ mod tests {
     }
 
     #[test]
+    fn refusals_are_counted_by_the_limit() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            Full::Total.count();
+            Full::Address.count();
+            Full::Address.count();
+        });
+        let written = recorder.handle().render();
+        for line in [
+            r#"mqttchat_http_refused_total{limit="connections"} 1"#,
+            r#"mqttchat_http_refused_total{limit="connections_per_address"} 2"#,
+        ] {
+            assert!(written.contains(line), "{written}");
+        }
+    }
+
+    #[test]
     fn an_ipv6_network_is_one_address() {
         let quota = Quota::new(QuotaLimits { total: 0, per_address: 1 });
         let _one = quota.take(ip("2001:db8::1")).unwrap();
