@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use mqttchat_bridge::{Bridge, BridgeOptions, Event, MqttOptions, Peer, Transport};
-use mqttchat_protocol::Frame;
+use mqttchat_bridge::{Authenticator, Bridge, BridgeOptions, Event, Peer, Program, Transport};
+use mqttchat_protocol::{Dest, Frame};
 use mqttchat_store::{Store, StoreOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -54,11 +54,24 @@ impl App {
         Self::limited(tempfile::tempdir().unwrap(), options).await
     }
 
-    async fn limited(directory: TempDir, mut options: BridgeOptions) -> Self {
-        options.mqtt = MqttOptions { targets: vec![("127.0.0.1".into(), nobody())], ..options.mqtt };
+    async fn limited(directory: TempDir, options: BridgeOptions) -> Self {
         let store = Store::open(StoreOptions::sqlite(directory.path())).await.unwrap();
-        let bridge = Bridge::start(store.clone(), options).await.unwrap();
+        let bridge = Bridge::start(store.clone(), alone(options)).await.unwrap();
         Self { bridge, store, directory }
+    }
+
+    /// One whose application says who somebody is.
+    pub(crate) async fn signing_in<A: Authenticator + 'static>(by: impl FnOnce(&Store) -> A) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(StoreOptions::sqlite(directory.path())).await.unwrap();
+        let options = alone(BridgeOptions::default());
+        let bridge = Bridge::start_with(store.clone(), options, Box::new(by(&store))).await.unwrap();
+        Self { bridge, store, directory }
+    }
+
+    /// Where the store of this run is.
+    pub(crate) fn place(&self) -> StoreOptions {
+        StoreOptions::sqlite(self.directory.path())
     }
 
     /// A client whose socket takes everything at once.
@@ -68,25 +81,20 @@ impl App {
 
     /// A client whose socket takes only so many frames, until it is allowed more.
     pub(crate) fn connect_slowly(&self, frames: usize) -> Client {
-        let (to_server, from_client) = mpsc::channel(64);
-        let (to_client, from_server) = mpsc::channel(100_000);
-        let allowed = Arc::new(Semaphore::new(frames));
-        let told: Arc<Mutex<Vec<Instant>>> = Arc::default();
-        let pipe = Pipe {
-            from_client,
-            to_client,
-            allowed: allowed.clone(),
-            queue: VecDeque::new(),
-            told: told.clone(),
-            bytes: 0,
-            progress: Instant::now(),
-            heard: Instant::now(),
-        };
+        let (pipe, client) = Pipe::new(frames);
         let bridge = self.bridge.clone();
         tokio::spawn(async move {
             bridge.serve(pipe, Peer { addr: IpAddr::V4(Ipv4Addr::LOCALHOST), is_page: false }).await
         });
-        Client { to_server, from_server, allowed, told, seen: Vec::new() }
+        client
+    }
+
+    /// One that only listens, for a program.
+    pub(crate) async fn follow(&self, program: &Program, dest: Dest) -> Client {
+        let (pipe, mut client) = Pipe::new(Semaphore::MAX_PERMITS);
+        tokio::spawn(program.follow(pipe, &[(dest, None)].into()));
+        client.expect("1000").await;
+        client
     }
 
     /// A client that has said hello under this name.
@@ -104,6 +112,12 @@ impl App {
         client.expect("reply").await;
         client
     }
+}
+
+/// These options with no broker.
+fn alone(mut options: BridgeOptions) -> BridgeOptions {
+    options.mqtt.targets = vec![("127.0.0.1".into(), nobody())];
+    options
 }
 
 fn nobody() -> u16 {
@@ -267,6 +281,26 @@ struct Pipe {
     bytes: usize,
     progress: Instant,
     heard: Instant,
+}
+
+impl Pipe {
+    fn new(frames: usize) -> (Self, Client) {
+        let (to_server, from_client) = mpsc::channel(64);
+        let (to_client, from_server) = mpsc::channel(100_000);
+        let allowed = Arc::new(Semaphore::new(frames));
+        let told: Arc<Mutex<Vec<Instant>>> = Arc::default();
+        let pipe = Self {
+            from_client,
+            to_client,
+            allowed: allowed.clone(),
+            queue: VecDeque::new(),
+            told: told.clone(),
+            bytes: 0,
+            progress: Instant::now(),
+            heard: Instant::now(),
+        };
+        (pipe, Client { to_server, from_server, allowed, told, seen: Vec::new() })
+    }
 }
 
 impl Transport for Pipe {
