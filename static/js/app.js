@@ -112,7 +112,10 @@ document.addEventListener("visibilitychange", () => {
   attend();
   if (document.visibilityState === "visible") connection.probe();
 });
-window.addEventListener("online", () => connection.probe());
+window.addEventListener("online", () => {
+  fallback.again();
+  connection.probe();
+});
 window.addEventListener("offline", () => connection.probe());
 window.addEventListener("pageshow", (event) => {
   if (event.persisted) connection.probe();

@@ -1,6 +1,6 @@
 /**
  * The way to the server: a WebSocket where one comes through, else SockJS, streaming before polling. A network that
- * blocked WebSockets is asked again after a while.
+ * blocked WebSockets is asked again after a while, and another network at once.
  *
  * @typedef {import("./connection.js").Socket} Socket
  *
@@ -24,6 +24,8 @@ export class Fallback {
   /** The first way to try, and until when those before it are left out (Unix time in ms). */
   #first = 0;
   #until = 0;
+  /** The newest socket. @type {FallbackSocket | null} */
+  #socket = null;
 
   /** @param {Ways} ways */
   constructor(ways) {
@@ -33,7 +35,14 @@ export class Fallback {
   /** A socket that opens by the first way that leads to the server. @returns {Socket} */
   open() {
     if (this.ways.clock.now() >= this.#until) this.#first = 0;
-    return new FallbackSocket(this.ways, this.#first, (index) => this.#works(index));
+    this.#socket = new FallbackSocket(this.ways, this.#first, (index) => this.#works(index));
+    return this.#socket;
+  }
+
+  /** The network may be another one: what was found blocked is tried again now. */
+  again() {
+    this.#until = 0;
+    this.#socket?.again();
   }
 
   /** @param {number} index */
@@ -57,6 +66,8 @@ class FallbackSocket {
   #trial = null;
   /** @type {any} */
   #timer = null;
+  /** It is open, and not by a WebSocket. */
+  #detour = false;
   #over = false;
 
   /** @param {Ways} ways @param {number} first @param {(index: number) => void} works */
@@ -78,6 +89,13 @@ class FallbackSocket {
     this.#drop(code);
   }
 
+  /** Looks at once whether a WebSocket comes through by now, if there is none. */
+  again() {
+    if (this.#over || !this.#detour || this.#trial !== null) return;
+    this.ways.clock.clear(this.#timer);
+    this.#try();
+  }
+
   /** @param {number} index @param {boolean} ask  Whether to ask if the server is there before the next way. */
   #attempt(index, ask) {
     const way = WAYS[index] ?? "polling";
@@ -94,7 +112,8 @@ class FallbackSocket {
       this.ways.clock.clear(this.#timer);
       socket.onclose = (closed) => this.#end(closed.code);
       this.works(index);
-      if (index > 0) this.#timer = this.ways.clock.set(() => this.#try(), AGAIN_MS);
+      this.#detour = index > 0;
+      if (this.#detour) this.#timer = this.ways.clock.set(() => this.#try(), AGAIN_MS);
       this.onopen?.(event);
     };
     socket.onmessage = (event) => this.onmessage?.(event);

@@ -32,7 +32,7 @@ function setup() {
   const last = () => /** @type {typeof opened[0]} */ (opened.at(-1));
   const ways = () => opened.map(({ way }) => way);
   const settle = () => new Promise((done) => setImmediate(done));
-  return { clock, opened, server, connect, events, last, ways, settle };
+  return { fallback, clock, opened, server, connect, events, last, ways, settle };
 }
 
 test("a WebSocket that opens is used as it is", () => {
@@ -113,6 +113,42 @@ test("later a WebSocket is tried beside, and taken when it opens", async () => {
   assert.ok(opened.every(({ socket }, index) => index === 0 || index === 2 || socket.closed));
   connect();
   assert.equal(last().way, "websocket");
+});
+
+test("in another network a WebSocket is tried at once", async () => {
+  const { fallback, connect, clock, events, last, ways, settle } = setup();
+  fallback.again();
+  connect();
+  last().socket.end(1006);
+  fallback.again();
+  await settle();
+  assert.deepEqual(ways(), ["websocket", "streaming"], "while it looks for a way it goes on looking");
+  last().socket.accept();
+  fallback.again();
+  fallback.again();
+  assert.deepEqual(ways(), ["websocket", "streaming", "websocket"], "one at a time");
+  last().socket.end(1006);
+  assert.deepEqual([events, clock.waiting], [["open"], 1], "the session goes on, and there is a next time");
+  fallback.again();
+  last().socket.accept();
+  assert.deepEqual([events, clock.waiting], [["open", 1006], 0]);
+  connect();
+  last().socket.accept();
+  const count = ways().length;
+  fallback.again();
+  assert.deepEqual([last().way, ways().length], ["websocket", count], "there is one already");
+});
+
+test("who was on a detour begins with a WebSocket in another network", async () => {
+  const { fallback, connect, last, ways, settle } = setup();
+  const socket = connect();
+  last().socket.end(1006);
+  await settle();
+  last().socket.accept();
+  socket.close();
+  fallback.again();
+  connect();
+  assert.deepEqual(ways(), ["websocket", "streaming", "websocket"]);
 });
 
 test("closing ends whatever is tried", async () => {
