@@ -19,7 +19,8 @@ async fn close(mut session: Session) {
     session.close(3000, "Go away!").await;
 }
 
-#[tokio::main]
+/// On one thread, since the suite expects that what it sent has been answered when it makes its next request.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let (mut port, mut client_url) = (8081, "/sockjs.min.js".to_owned());
     let mut arguments = std::env::args().skip(1);
