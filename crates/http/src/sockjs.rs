@@ -17,7 +17,7 @@ use crate::app::HttpOptions;
 use crate::host::Authority;
 use crate::origin::{Origins, sources};
 use crate::problem::{Problem, Reply};
-use crate::serve::Remote;
+use crate::serve::{ByHttps, Remote};
 use crate::upgrade::upgrade;
 use crate::ws::{FramedTransport, STUCK, WsTransport};
 
@@ -61,8 +61,9 @@ pub(crate) fn filter(
         .and(warp::ext::optional::<OnUpgrade>())
         .and(warp::ext::optional::<Authority>())
         .and(warp::ext::optional::<Remote>())
+        .and(warp::ext::optional::<ByHttps>())
         .and(warp::body::stream())
-        .then(move |method, path: Tail, query, headers, upgrade, host, remote, body| {
+        .then(move |method, path: Tail, query, headers, upgrade, host, remote, https, body| {
             let (service, options) = (service.clone(), Arc::clone(&options));
             let path = path.as_str().to_owned();
             async move {
@@ -75,9 +76,9 @@ pub(crate) fn filter(
                 }
                 let peer = Some(remote.ip().to_canonical());
                 let origin_known = Origins::tells(&headers);
-                service
-                    .answer(Request { method, path, query, headers, peer, origin_known, upgrade }, body)
-                    .await
+                let secure = matches!(https, Some(ByHttps(true)));
+                let request = Request { method, path, query, headers, peer, secure, origin_known, upgrade };
+                service.answer(request, body).await
             }
         })
         .boxed()

@@ -18,7 +18,8 @@ pub struct Options {
     pub disconnect_delay: Duration,
     /// After how many bytes a streaming response ends, so that browsers can forget it; default 128 KiB.
     pub streaming_limit: usize,
-    /// Sets the cookie `JSESSIONID`, for load balancers that keep to it; default no.
+    /// Sets the cookie `JSESSIONID`, for load balancers that keep to it; default no. It is `SameSite=Strict` and
+    /// `HttpOnly`, and `Secure` where a request is; pages of other sites don't have it.
     pub cookies: bool,
     /// The pages that may use the service; default its own only.
     pub origins: Origins,

@@ -18,6 +18,8 @@ pub struct Request {
     pub headers: HeaderMap,
     /// The client's address, where it is known.
     pub peer: Option<IpAddr>,
+    /// Whether it came by HTTPS, as far as that is known.
+    pub secure: bool,
     /// Whether it tells which page it comes from, as browsers do.
     pub origin_known: bool,
     /// What hyper put into the request's extensions, for WebSockets.

@@ -71,7 +71,8 @@ impl SockJs {
     }
 
     /// Everything below the base URL, for warp: `warp::path("echo").and(service.filter())`. The client's address is
-    /// [`warp::addr::remote`]'s; who serves otherwise than by `warp::serve` calls [`SockJs::answer`].
+    /// [`warp::addr::remote`]'s, and it came without TLS; who serves otherwise than by `warp::serve` calls
+    /// [`SockJs::answer`].
     pub fn filter(
         &self,
     ) -> impl Filter<Extract = (Reply,), Error = warp::Rejection> + Clone + Send + Sync + use<> {
@@ -95,7 +96,8 @@ impl SockJs {
                     let path = path.as_str().to_owned();
                     let peer = peer.map(|peer| peer.ip());
                     let origin_known = headers.contains_key(ORIGIN);
-                    let request = Request { method, path, query, headers, peer, origin_known, upgrade };
+                    let request =
+                        Request { method, path, query, headers, peer, secure: false, origin_known, upgrade };
                     async move { service.answer(request, body).await }
                 },
             )
@@ -137,7 +139,7 @@ impl SockJs {
             }
         };
         if options.cookies && matches!(route, Route::Session(..)) {
-            cookie::set(&request.headers, reply.headers_mut());
+            cookie::set(&request, reply.headers_mut());
         }
         cors::open(&request.headers, reply.headers_mut());
         reply

@@ -127,9 +127,10 @@ async fn cookies() {
         let reply = site.open("POST", "/0/a/xhr", &[("cookie", cookie)], "").await;
         reply.header("set-cookie").map(str::to_owned)
     };
-    assert_eq!(poll("x=y").await.as_deref(), Some("JSESSIONID=dummy; path=/"));
-    assert_eq!(poll("x=y; JSESSIONID=abc.1").await.as_deref(), Some("JSESSIONID=abc.1; path=/"));
-    assert_eq!(poll("JSESSIONID=a\"b").await.as_deref(), Some("JSESSIONID=dummy; path=/"));
+    let cookie = |value: &str| Some(format!("JSESSIONID={value}; path=/; HttpOnly; SameSite=Strict"));
+    assert_eq!(poll("x=y").await, cookie("dummy"));
+    assert_eq!(poll("x=y; JSESSIONID=abc.1").await, cookie("abc.1"));
+    assert_eq!(poll("JSESSIONID=a\"b").await, cookie("dummy"));
     assert_eq!(site.get("/info").await.header("set-cookie"), None);
     assert!(site.get("/info").await.body.contains("\"cookie_needed\":true"));
 }

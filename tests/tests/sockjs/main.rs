@@ -4,6 +4,7 @@ mod node;
 
 use anyhow::{Context, Result};
 use hyper::Request;
+use mqttchat_e2e::https::Certificate;
 use mqttchat_e2e::socket::Ending;
 use mqttchat_e2e::sockjs::{Client, Door};
 use mqttchat_e2e::{App, Socket, User, http};
@@ -290,5 +291,28 @@ async fn the_pages_say_who_may_frame_them() -> Result<()> {
     }
     let app = App::start().await?;
     assert_eq!(app.get("/sockjs/iframe.html").await?.status, 404, "nobody else's scripts by itself");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_cookie_is_strict_and_after_https_never_in_the_clear() -> Result<()> {
+    const COOKIE: &str = "JSESSIONID=dummy; path=/; HttpOnly; SameSite=Strict";
+    let path = "/sockjs/0/a/jsonp?c=x";
+    assert_eq!(App::start().await?.get(path).await?.header("set-cookie"), "", "there is none by itself");
+    let with = |settings: &str| App::builder().config(&format!("{settings}[sockjs]\ncookies = true\n"));
+    let forwarded = |scheme| Request::get(path).header("x-forwarded-proto", scheme);
+    let plain = with("").start().await?;
+    assert_eq!(plain.get(path).await?.header("set-cookie"), COOKIE);
+    let unknown = http::send(plain.address(), forwarded("https")).await?;
+    assert_eq!(unknown.header("set-cookie"), COOKIE, "anybody can write that header");
+    let behind = with("[http]\nproxies = [\"127.0.0.1\"]\n").start().await?;
+    for (scheme, more) in [("https", "; Secure"), ("http", "")] {
+        let answer = http::send(behind.address(), forwarded(scheme)).await?;
+        assert_eq!(answer.header("set-cookie"), format!("{COOKIE}{more}"), "{scheme}");
+    }
+    let certificate = Certificate::make()?;
+    let encrypted = with("").args(certificate.args()).start().await?;
+    let answer = certificate.get(encrypted.address(), path).await?;
+    assert!(answer.contains(&format!("set-cookie: {COOKIE}; Secure\r\n")), "{answer}");
     Ok(())
 }
