@@ -1,6 +1,7 @@
 //! A bare WebSocket of the chat that remembers every frame it heard.
 
 use std::collections::VecDeque;
+use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
@@ -15,12 +17,18 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::{Request, Response};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::PATIENCE;
+use crate::https::{Certificate, VERSIONS};
 use crate::sockjs::{self, Door};
 
-type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type Stream = WebSocketStream<Box<dyn Bytes>>;
+
+/// What bytes come and go by: a connection, with TLS or without.
+trait Bytes: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Debug + Send + Unpin> Bytes for T {}
 
 #[derive(Debug)]
 enum Sink {
@@ -77,9 +85,23 @@ impl Socket {
     /// # Errors
     /// When the server does not upgrade the connection.
     pub async fn connect_with(request: Request) -> Result<(Self, Response)> {
-        let opening = tokio_tungstenite::connect_async(request);
-        let (stream, response) =
-            tokio::time::timeout(PATIENCE, opening).await.context("no upgrade in 30 s")??;
+        let address = request.uri().authority().context("no address")?.to_string();
+        let opening = async { Self::open(Box::new(TcpStream::connect(address).await?), request).await };
+        tokio::time::timeout(PATIENCE, opening).await.context("no upgrade in 30 s")?
+    }
+
+    /// Opens `/ws` over TLS, of a server that has this certificate.
+    ///
+    /// # Errors
+    /// When it has another, or does not upgrade the connection.
+    pub async fn by_tls(certificate: &Certificate, address: SocketAddr) -> Result<Self> {
+        let stream = certificate.connect(address, &VERSIONS).await?;
+        let opening = Self::open(Box::new(stream), format!("wss://{address}/ws").into_client_request()?);
+        Ok(tokio::time::timeout(PATIENCE, opening).await.context("no upgrade in 30 s")??.0)
+    }
+
+    async fn open(bytes: Box<dyn Bytes>, request: Request) -> Result<(Self, Response)> {
+        let (stream, response) = client_async(request, bytes).await?;
         let (sink, stream) = stream.split();
         let heard = Arc::new(Heard::default());
         let reader = tokio::spawn(Arc::clone(&heard).listen(stream));

@@ -158,7 +158,7 @@ impl Bridge {
     /// # Errors
     /// `rate_limited`, when there are too many.
     pub fn knock(&self, address: IpAddr) -> Result<(), Refusal> {
-        knock(self.hub.addresses.bucket_of(address).as_ref())
+        knock(self.hub.addresses.bucket_of(address).as_ref(), 1)
     }
 
     /// Waits until another process has taken this node's place, since it was silent for too long (stopped, or cut off

@@ -21,6 +21,8 @@ pub(crate) enum Spending {
     Page,
     /// A search.
     Search,
+    /// Any other frame: receipts, typing, pings, and what can't be carried out.
+    Frame,
 }
 
 /// What a user may spend; each kind by itself.
@@ -30,6 +32,7 @@ pub(crate) struct Budget {
     joins: Bucket,
     pages: Bucket,
     searches: Bucket,
+    frames: Bucket,
 }
 
 impl Budget {
@@ -41,12 +44,14 @@ impl Budget {
             joins: bucket(others.joins),
             pages: bucket(others.pages),
             searches: bucket(others.searches),
+            frames: bucket(others.frames),
         }
     }
 
     /// Whether it is the same as a new one.
     pub(crate) fn is_full(&self, now: Instant) -> bool {
-        [&self.messages, &self.joins, &self.pages, &self.searches].iter().all(|bucket| bucket.is_full(now))
+        let all = [&self.messages, &self.joins, &self.pages, &self.searches, &self.frames];
+        all.iter().all(|bucket| bucket.is_full(now))
     }
 
     fn take(&mut self, what: Spending, now: Instant) -> Result<(), Duration> {
@@ -55,6 +60,7 @@ impl Budget {
             Spending::Join => &mut self.joins,
             Spending::Page => &mut self.pages,
             Spending::Search => &mut self.searches,
+            Spending::Frame => &mut self.frames,
         }
         .take(now)
     }
@@ -87,7 +93,10 @@ impl Wallet {
     /// # Errors
     /// `rate_limited`, with how long to wait.
     pub(crate) fn spend(&self, what: Spending) -> Result<(), Refusal> {
-        knock(self.address.as_ref())?;
+        // Receipts of everybody in an office are many, and cost little.
+        if what != Spending::Frame {
+            knock(self.address.as_ref(), 1)?;
+        }
         let taken = self.user.lock().unwrap_or_else(PoisonError::into_inner).take(what, Instant::now());
         taken.map_err(|wait| {
             limited(
@@ -97,23 +106,25 @@ impl Wallet {
                     Spending::Join => "you are joining too fast; wait a moment",
                     Spending::Page => "you are reading too fast; wait a moment",
                     Spending::Search => "you are searching too fast; wait a moment",
+                    Spending::Frame => "this client sends too much; it has to wait a moment",
                 },
             )
         })
     }
 }
 
-/// Spends one of what an address may ask, if it is limited.
+/// Spends so much of what an address may ask, if it is limited.
 ///
 /// # Errors
 /// `rate_limited`, with how long to wait.
-pub(crate) fn knock(address: Option<&Arc<Mutex<Bucket>>>) -> Result<(), Refusal> {
+pub(crate) fn knock(address: Option<&Arc<Mutex<Bucket>>>, cost: u32) -> Result<(), Refusal> {
     let Some(bucket) = address else { return Ok(()) };
-    let taken = bucket.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
+    let taken = bucket.lock().unwrap_or_else(PoisonError::into_inner).take_many(cost, Instant::now());
     taken.map_err(|wait| limited(wait, "too much comes from your address; wait a moment"))
 }
 
-fn limited(wait: Duration, reason: &str) -> Refusal {
+/// A refusal that says how long to wait.
+pub(crate) fn limited(wait: Duration, reason: &str) -> Refusal {
     metrics::counter!("mqttchat_rate_limited_total").increment(1);
     let mut refusal = Refusal::new(ErrorCode::RateLimited, reason);
     refusal.retry_after = Some(wait.as_millis() as u64 + 1);
@@ -180,7 +191,7 @@ mod tests {
 
     #[test]
     fn each_kind_has_its_own_limit() {
-        let others = OtherRates { joins: 1, pages: 0, searches: 2, per_address: 0 };
+        let others = OtherRates { joins: 1, pages: 0, searches: 2, frames: 3, per_address: 0 };
         let budget = Budget::new(Rates { messages_per_second: 1, burst: 3 }, others, Instant::now());
         let wallet = Wallet::new(Arc::new(Mutex::new(budget)));
         let spent = |what| (0..50).take_while(|_| wallet.spend(what).is_ok()).count();
@@ -188,6 +199,7 @@ mod tests {
         assert_eq!(spent(Spending::Join), 10);
         assert_eq!(spent(Spending::Search), 20);
         assert_eq!(spent(Spending::Page), 50);
+        assert_eq!(spent(Spending::Frame), 30);
         let refusal = wallet.spend(Spending::Join).unwrap_err();
         assert_eq!(refusal.code, ErrorCode::RateLimited);
         assert!((1..=1001).contains(&refusal.retry_after.unwrap()), "{:?}", refusal.retry_after);
@@ -197,10 +209,10 @@ mod tests {
     fn an_address_is_one_whoever_comes_from_there() {
         let addresses = Addresses::new(1);
         let of = |text: &str| addresses.bucket_of(text.parse().unwrap());
-        let all = (0..50).take_while(|_| knock(of("2001:db8::1").as_ref()).is_ok()).count();
+        let all = (0..50).take_while(|_| knock(of("2001:db8::1").as_ref(), 1).is_ok()).count();
         assert_eq!(all, 10);
-        assert!(knock(of("2001:db8::ffff").as_ref()).is_err());
-        assert!(knock(of("2001:db8:0:1::1").as_ref()).is_ok());
+        assert!(knock(of("2001:db8::ffff").as_ref(), 1).is_err());
+        assert!(knock(of("2001:db8:0:1::1").as_ref(), 1).is_ok());
         assert!(of("127.0.0.1").is_none() && of("::1").is_none() && of("::ffff:127.0.0.1").is_none());
         assert!(Addresses::new(0).bucket_of("10.0.0.1".parse().unwrap()).is_none());
     }

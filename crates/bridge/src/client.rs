@@ -74,7 +74,7 @@ impl Hub {
                 let client_id = hub.client_id(&format!("s{number}"));
                 Some(Dial {
                     target: hub.target(),
-                    tls: hub.options.mqtt.tls.clone(),
+                    tls: hub.tls(),
                     login: hub.login(),
                     client_id,
                     will: Some(hub.status(&user, &session, PersonState::Offline, now_ms())),

@@ -139,7 +139,11 @@ pub(crate) fn command(session: &mut Session, frame: ClientFrame) -> Result<Optio
         Command::Read { seq } => answered(re, async move { read(&hub, &handle, &dest, seq).await }),
         Command::Received(id) => {
             let wanted = re.dest.as_ref().map(|dest| dest.seen_by(&handle.who.party));
-            let mut found = session.find_handed(&id);
+            let (mut found, is_news) = session.confirm_handed(&id);
+            // As many as there were messages are nobody's fault.
+            if !is_news {
+                session.wallet.spend(Spending::Frame).map_err(|refusal| re.clone().refused(refusal))?;
+            }
             found.retain(|(conversation, _)| wanted.as_ref().is_none_or(|wanted| wanted == conversation));
             answered(re, async move { received(&hub, &handle.who, found).await })
         }
@@ -186,7 +190,8 @@ async fn token_renewed(
     Ok(Outcome::frame(re.reply(json!({ "expires": expires }).to_string().as_bytes())))
 }
 
-/// What carrying out a command costs its user. What is to be an entry is looked at first ([`submit`]).
+/// What carrying out a command costs its user. What is to be an entry is looked at first ([`submit`]), and so is what was
+/// received.
 fn spending(command: &Command) -> Option<Spending> {
     match command {
         Command::Own { .. } => Some(Spending::Message),
@@ -196,7 +201,20 @@ fn spending(command: &Command) -> Option<Spending> {
         | Command::Roster { .. }
         | Command::Conversations { .. }
         | Command::Rooms { .. } => Some(Spending::Page),
-        _ => None,
+        Command::Read { .. }
+        | Command::Typing(_)
+        | Command::Leave
+        | Command::Token(_)
+        | Command::Ping
+        | Command::Pong => Some(Spending::Frame),
+        Command::Msg(_)
+        | Command::Edit { .. }
+        | Command::Delete(_)
+        | Command::React { .. }
+        | Command::Room(_)
+        | Command::Received(_)
+        // It is refused.
+        | Command::Hello(_) => None,
     }
 }
 

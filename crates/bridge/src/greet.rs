@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::auth::{Denied, Identity};
 use crate::bridge::{Peer, Present, retry_after};
-use crate::budget::knock;
+use crate::budget::{knock, limited};
 use crate::caller::Caller;
 use crate::command::{Outcome, store_away};
 use crate::cursor::Cursor;
@@ -20,7 +20,7 @@ use crate::hub::Hub;
 use crate::limits::Bucket;
 use crate::link::Link;
 use crate::mail::Handle;
-use crate::options::Signing;
+use crate::options::{Rates, Signing};
 use crate::patience::Strikes;
 use crate::session::{CloseCode, Session, too_large};
 use crate::transport::{Event, Transport};
@@ -30,6 +30,15 @@ const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long it may take to say another, after one that was refused.
 const ANOTHER_HELLO_WITHIN: Duration = Duration::from_secs(120);
+
+/// What a connection may send before its session is open: a person tries a few names, and whoever guesses is slow.
+const BEFORE_HELLO: Rates = Rates { messages_per_second: 20, burst: 500 };
+
+/// A `hello` counts as so many frames.
+const HELLO_COSTS: u32 = 10;
+
+/// A new guest counts as so many requests of an address: each stays in the database.
+const GUEST_COSTS: u32 = 5;
 
 /// Bytes of answers that may wait for a client that has not said `hello`.
 const UNTAKEN_MAX: usize = 16 << 10;
@@ -50,6 +59,7 @@ pub(crate) async fn greet<T: Transport>(
 ) -> Result<(Session, Present), Ended> {
     let mut deadline = Instant::now() + HELLO_WITHIN;
     let mut strikes = Strikes::default();
+    let mut bucket = Bucket::new(BEFORE_HELLO, Instant::now());
     let address = hub.addresses.bucket_of(peer.addr);
     let mut stopping = hub.stopping.subscribe();
     loop {
@@ -70,7 +80,7 @@ pub(crate) async fn greet<T: Transport>(
             Event::Drained => continue,
             Event::Binary => Refusal::new(ErrorCode::BadFrame, "frames are text, not binary"),
             Event::TooLarge => too_large(hub.options.limits.frame),
-            Event::Text(text) => match first_frame(&text) {
+            Event::Text(text) => match first_frame(&text).and_then(|first| first.pay(&mut bucket)) {
                 Err(refusal) => refusal,
                 Ok(First::Ping(id)) => {
                     transport.feed(ServerFrame::Pong { re: id.as_ref() }.to_frame());
@@ -98,6 +108,14 @@ pub(crate) async fn greet<T: Transport>(
                 }
             },
         };
+        // What can't be carried out has not been paid for.
+        let refusal = match refusal.code {
+            ErrorCode::RateLimited => refusal,
+            _ => match pay(&mut bucket, 1) {
+                Ok(()) => refusal,
+                Err(limited) => limited.re(refusal.re),
+            },
+        };
         strikes.refused(&refusal, Instant::now());
         if refusal.code != ErrorCode::BadFrame {
             strikes.good();
@@ -113,6 +131,26 @@ enum First {
     Hello(Option<MessageId>, Box<Hello>),
     Ping(Option<MessageId>),
     Pong,
+}
+
+impl First {
+    /// Spends what it costs.
+    ///
+    /// # Errors
+    /// `rate_limited`.
+    fn pay(self, bucket: &mut Bucket) -> Result<Self, Refusal> {
+        match &self {
+            Self::Hello(id, _) => pay(bucket, HELLO_COSTS).map_err(|limited| limited.re(id.clone()))?,
+            Self::Ping(id) => pay(bucket, 1).map_err(|limited| limited.re(id.clone()))?,
+            Self::Pong => pay(bucket, 1)?,
+        }
+        Ok(self)
+    }
+}
+
+fn pay(bucket: &mut Bucket, cost: u32) -> Result<(), Refusal> {
+    let taken = bucket.take_many(cost, Instant::now());
+    taken.map_err(|wait| limited(wait, "too much comes before the session is open; wait a moment"))
 }
 
 fn first_frame(text: &str) -> Result<First, Refusal> {
@@ -146,8 +184,9 @@ impl From<Refusal> for Refused {
 
 /// Whether this peer may say such a `hello` now, whoever it is of.
 fn admit(hub: &Hub, peer: Peer, address: Option<&Arc<Mutex<Bucket>>>, hello: &Hello) -> Result<(), Refused> {
-    knock(address)?;
-    if hub.options.token_for_programs && !peer.is_page && hello.token.is_none() {
+    let is_guest = hello.token.is_none();
+    knock(address, if is_guest { GUEST_COSTS } else { 1 })?;
+    if hub.options.token_for_programs && !peer.is_page && is_guest {
         let reason = "a program needs a token here: the operator can issue one";
         return Err(Refused::Unauthorized(reason.to_owned()));
     }

@@ -135,7 +135,7 @@ async fn hold_lease(hub: &Arc<Hub>) {
     let dial = move || {
         dial_hub.broker.borrow().is_ok().then(|| Dial {
             target: dial_hub.options.mqtt.targets.first().cloned().unwrap_or_else(|| dial_hub.target()),
-            tls: dial_hub.options.mqtt.tls.clone(),
+            tls: dial_hub.tls(),
             login: dial_hub.login(),
             client_id: dial_hub.cluster_client_id("ingest"),
             will: None,

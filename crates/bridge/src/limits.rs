@@ -34,6 +34,15 @@ impl Bucket {
     /// # Errors
     /// How long to wait for one.
     pub(crate) fn take(&mut self, now: Instant) -> Result<(), Duration> {
+        self.take_many(1, now)
+    }
+
+    /// Takes so many tokens, or none; never more than the burst.
+    ///
+    /// # Errors
+    /// How long to wait for them.
+    pub(crate) fn take_many(&mut self, count: u32, now: Instant) -> Result<(), Duration> {
+        let count = f64::from(count.min(self.rates.burst));
         let rate = f64::from(self.rates.messages_per_second);
         if self.is_free() {
             return Ok(());
@@ -41,11 +50,11 @@ impl Bucket {
         let refill = now.saturating_duration_since(self.filled).as_secs_f64() * rate;
         self.tokens = (self.tokens + refill).min(f64::from(self.rates.burst));
         self.filled = now;
-        if self.tokens >= 1.0 {
-            self.tokens -= 1.0;
+        if self.tokens >= count {
+            self.tokens -= count;
             return Ok(());
         }
-        Err(Duration::from_secs_f64((1.0 - self.tokens) / rate))
+        Err(Duration::from_secs_f64((count - self.tokens) / rate))
     }
 }
 
@@ -65,6 +74,11 @@ mod tests {
         assert!(wait > Duration::from_millis(90) && wait <= Duration::from_millis(100), "{wait:?}");
         assert!(bucket.take(start + wait).is_ok());
         assert!(bucket.take(start + wait).is_err());
+        let mut many = Bucket::new(Rates { messages_per_second: 10, burst: 5 }, start);
+        assert!(many.take_many(4, start).is_ok());
+        assert_eq!(many.take_many(4, start), Err(Duration::from_millis(300)));
+        assert!(many.take(start).is_ok(), "what was refused has cost nothing");
+        assert!(many.take_many(9, start + Duration::from_millis(500)).is_ok(), "nobody waits for ever");
         for (messages_per_second, burst) in [(0, 0), (0, 3), (10, 0)] {
             let mut free = Bucket::new(Rates { messages_per_second, burst }, start);
             assert!((0..1000).all(|_| free.take(start).is_ok()) && free.is_full(start));

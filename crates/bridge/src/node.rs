@@ -4,6 +4,8 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use mqttchat_protocol::{PersonState, ServerFrame, UserId};
+use mqttchat_tls::SharedTls;
+use rustls::ClientConfig;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use crate::hub::{Hub, far_future, now_ms};
@@ -76,7 +78,7 @@ impl Hub {
     pub(crate) fn own_dial(&self, role: &str, filters: Vec<String>) -> Dial {
         Dial {
             target: self.target(),
-            tls: self.options.mqtt.tls.clone(),
+            tls: self.tls(),
             login: self.login(),
             client_id: self.client_id(role),
             will: None,
@@ -87,6 +89,11 @@ impl Hub {
             persistent: false,
             hang_up: self.hangs_up(),
         }
+    }
+
+    /// TLS to the broker, as its files were when they were read last.
+    pub(crate) fn tls(&self) -> Option<Arc<ClientConfig>> {
+        self.options.mqtt.tls.as_ref().map(SharedTls::current)
     }
 
     /// Stores the position below which everything is confirmed, and keeps the figures.

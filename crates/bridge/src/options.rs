@@ -1,9 +1,7 @@
 //! What a bridge is started with.
 
-use std::sync::Arc;
-
 use mqttchat_protocol::Limits;
-use rustls::ClientConfig;
+use mqttchat_tls::SharedTls;
 
 use crate::own_frame::FrameTypes;
 use crate::routes::Routes;
@@ -67,13 +65,17 @@ pub struct OtherRates {
     pub pages: u32,
     /// Searches of one user.
     pub searches: u32,
-    /// Whatever comes from one address, whoever it is of: sign-ins, frames and calls. This machine is not limited.
+    /// Other frames of one user: receipts, typing, pings, and what can't be carried out. A 200 for a message that the
+    /// session was handed, and has not confirmed before, is no such frame.
+    pub frames: u32,
+    /// Whatever comes from one address, whoever it is of: sign-ins, messages, joins, pages, searches and calls. A new
+    /// guest counts five times. This machine is not limited.
     pub per_address: u32,
 }
 
 impl Default for OtherRates {
     fn default() -> Self {
-        Self { joins: 50, pages: 100, searches: 50, per_address: 500 }
+        Self { joins: 50, pages: 100, searches: 50, frames: 500, per_address: 500 }
     }
 }
 
@@ -83,7 +85,7 @@ pub struct MqttOptions {
     /// Host and port of the broker's listeners; clients are spread over them.
     pub targets: Vec<(String, u16)>,
     /// TLS to the broker, which all clients share; `None`: none.
-    pub tls: Option<Arc<ClientConfig>>,
+    pub tls: Option<SharedTls>,
     /// The login of the bridge's clients.
     pub user: Option<String>,
     /// Its password.

@@ -257,6 +257,7 @@ impl Program {
     /// `forbidden` without the scope `admin`, `not_found`, `unavailable`.
     pub async fn set_blocked(&self, id: &UserId, blocked: bool) -> Result<Person, Refusal> {
         self.administers()?;
+        self.spend(Spending::Message)?;
         let user = self.hub.store.set_blocked(id, blocked).await.map_err(store_away)?;
         self.hub.revocations.hurry();
         let by = &self.who.user;
@@ -276,6 +277,7 @@ impl Program {
     /// `forbidden` without the scope `admin`, `not_found`, `unavailable`.
     pub async fn is_blocked(&self, id: &UserId) -> Result<bool, Refusal> {
         self.administers()?;
+        self.spend(Spending::Page)?;
         let user = self.hub.store.user(id).await.map_err(store_away)?;
         user.map(|user| user.blocked).ok_or_else(|| no_user(id))
     }

@@ -11,7 +11,7 @@ use mqttchat_protocol::{
 use mqttchat_store::StoreError;
 
 use crate::bridge::retry_after;
-use crate::budget::Wallet;
+use crate::budget::{Spending, Wallet};
 use crate::catch_up::Page;
 use crate::command::{Outcome, command, is_quick};
 use crate::cursor::Cursor;
@@ -247,6 +247,13 @@ impl Session {
 
     /// Tells the client that something was not done, and remembers it.
     pub(crate) fn refuse(&mut self, refusal: &Refusal) {
+        // What can't be carried out costs too: it would be the cheapest way to flood.
+        let limited = match refusal.code {
+            ErrorCode::RateLimited => None,
+            _ => self.wallet.spend(Spending::Frame).err(),
+        };
+        let limited = limited.map(|limited| limited.re(refusal.re.clone()).about(refusal.dest.clone()));
+        let refusal = limited.as_ref().unwrap_or(refusal);
         self.strikes.refused(refusal, Instant::now());
         self.outbox.push_back(refusal.to_frame());
     }
@@ -353,9 +360,10 @@ impl Session {
         self.outbox.push_back(frame);
     }
 
-    /// An id of a private message that this session was handed: which conversation, and where in it.
-    pub(crate) fn find_handed(&self, id: &MessageId) -> Vec<(Conversation, u64)> {
-        self.handed.find(id)
+    /// An id of a private message that this session was handed: which conversation, and where in it; and whether it is
+    /// confirmed for the first time.
+    pub(crate) fn confirm_handed(&mut self, id: &MessageId) -> (Vec<(Conversation, u64)>, bool) {
+        self.handed.confirm(id)
     }
 }
 

@@ -26,8 +26,8 @@ impl Hub {
         if connected.wait_for(Result::is_ok).await.is_err() {
             return;
         }
-        let shows_nothing = self.login().is_none()
-            && self.options.mqtt.tls.as_ref().is_none_or(|tls| !tls.client_auth_cert_resolver.has_certs());
+        let shows_nothing =
+            self.login().is_none() && self.tls().is_none_or(|tls| !tls.client_auth_cert_resolver.has_certs());
         let strangers = shows_nothing || self.accepts_anybody().await;
         self.set_bells_only(strangers);
         if strangers {
@@ -41,7 +41,7 @@ impl Hub {
 
     /// Whether the broker accepts a connection without login and certificate. What can't be found out counts as yes.
     async fn accepts_anybody(&self) -> bool {
-        let tls = self.options.mqtt.tls.as_deref().map(nobody);
+        let tls = self.tls().as_deref().map(nobody);
         for _ in 0..TRIES {
             let (host, port) = self.target();
             let mut options = MqttOptions::new(self.client_id("probe"), host, port);

@@ -70,6 +70,14 @@ impl Plan {
     }
 }
 
+/// Looks whether a broker could be started with this file.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check(path: &Path) -> Result<(), BrokerError> {
+    Plan::load(Some(path)).map(drop)
+}
+
 /// A TOML error in one line: rumqttd's own words and where.
 fn explain(error: &toml::de::Error, text: &str) -> String {
     match error.span().and_then(|span| text.get(..span.start)) {

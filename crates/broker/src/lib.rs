@@ -40,7 +40,7 @@ mod probe;
 mod runtime;
 mod watchdog;
 
-pub use crate::config::DEFAULT_CONFIG;
+pub use crate::config::{DEFAULT_CONFIG, check};
 pub use crate::credentials::Credentials;
 pub use crate::embedded::EmbeddedBroker;
 pub use crate::error::BrokerError;

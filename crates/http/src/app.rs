@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -46,6 +47,8 @@ pub struct HttpOptions {
     pub assets: Assets,
     /// The largest frame of a client, in bytes.
     pub frame_limit: usize,
+    /// How long a request's body may take.
+    pub body_timeout: Duration,
     /// SockJS, if it is on.
     pub sockjs: Option<SockJsOptions>,
     /// Renders `/metrics`.

@@ -13,6 +13,7 @@ use crate::api::query::{Query, bad};
 use crate::host::Authority;
 use crate::origin::Origins;
 use crate::problem::{Problem, Reply, json, method_not_allowed};
+use crate::serve::Remote;
 
 /// What a browser says about where a request comes from (Fetch Metadata).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -29,7 +30,7 @@ enum Call {
 
 /// The lab's calls.
 pub(crate) fn routes(bridge: &Bridge, origins: Origins) -> BoxedFilter<(Reply,)> {
-    let lab = bridge.lab();
+    let (lab, bridge) = (bridge.lab(), bridge.clone());
     let call = |name: &'static str, call: Call| warp::path(name).and(warp::path::end()).map(move || call);
     let calls = call("send", Call::Send)
         .or(call("messages", Call::Messages))
@@ -42,19 +43,33 @@ pub(crate) fn routes(bridge: &Bridge, origins: Origins) -> BoxedFilter<(Reply,)>
         .and(query)
         .and(warp::header::headers_cloned())
         .and(warp::ext::optional::<Authority>())
-        .then(move |call, method: Method, query: String, headers: HeaderMap, host: Option<Authority>| {
-            let (lab, origins) = (lab.clone(), origins.clone());
-            async move {
-                if method != Method::GET {
-                    return method_not_allowed("GET").into_response();
+        .and(warp::ext::optional::<Remote>())
+        .then(
+            move |call,
+                  method: Method,
+                  query: String,
+                  headers: HeaderMap,
+                  host: Option<Authority>,
+                  remote| {
+                let (lab, origins) = (lab.clone(), origins.clone());
+                let knocked = knock(&bridge, remote);
+                async move {
+                    if method != Method::GET {
+                        return method_not_allowed("GET").into_response();
+                    }
+                    match own_page(&origins, &headers, host.as_ref()).and(knocked) {
+                        Ok(()) => answer(&lab, call, &query).await.unwrap_or_else(Problem::into_response),
+                        Err(problem) => problem.into_response(),
+                    }
                 }
-                match own_page(&origins, &headers, host.as_ref()) {
-                    Ok(()) => answer(&lab, call, &query).await.unwrap_or_else(Problem::into_response),
-                    Err(problem) => problem.into_response(),
-                }
-            }
-        })
+            },
+        )
         .boxed()
+}
+
+/// Counts a call for its address: aliases are anybody's, so they alone limit nobody.
+fn knock(bridge: &Bridge, remote: Option<Remote>) -> Result<(), Problem> {
+    remote.map_or(Ok(()), |Remote(remote)| Ok(bridge.knock(remote.ip())?))
 }
 
 /// Refuses what another page has a browser do: an image is enough for a GET.

@@ -28,6 +28,7 @@ mod sockjs;
 mod sse;
 mod tls;
 mod upgrade;
+mod validity;
 pub mod ws;
 
 pub use app::{HttpOptions, app};
@@ -45,3 +46,4 @@ pub use serve::Remote;
 pub use sockjs::SockJsOptions;
 pub use tls::{Tls, TlsError};
 pub use upgrade::{SUBPROTOCOL, UpgradeError, Upgrading, upgrade};
+pub use validity::{Standing, Validity};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use hyper::upgrade::OnUpgrade;
 use mqttchat_bridge::{Bridge, Event, Peer, Transport};
 use mqttchat_protocol::Frame;
-use mqttchat_sockjs::{Framing, Options, Request, Session, SockJs, Upgrade, WebSockets};
+use mqttchat_sockjs::{Admission, Framing, Options, Request, Session, SockJs, Upgrade, WebSockets};
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::filters::path::Tail;
@@ -85,7 +85,7 @@ pub(crate) fn filter(
 }
 
 fn service(bridge: &Bridge, http: &HttpOptions, sockjs: &SockJsOptions) -> SockJs {
-    let sessions = bridge.clone();
+    let (sessions, door) = (bridge.clone(), bridge.clone());
     let (bridge, frame_limit) = (bridge.clone(), http.frame_limit);
     let options = Options {
         heartbeat: sockjs.heartbeat,
@@ -102,9 +102,15 @@ fn service(bridge: &Bridge, http: &HttpOptions, sockjs: &SockJsOptions) -> SockJ
         message_limit: frame_limit,
         // A frame in which each character is escaped, and some others with it.
         body_limit: frame_limit.saturating_mul(4),
+        body_timeout: http.body_timeout,
         queue_limit: frame_limit,
         sessions: sockjs.sessions,
         sessions_per_address: sockjs.sessions_per_address,
+        admission: Admission::By(Arc::new(move |request| {
+            let Some(address) = request.peer else { return Ok(()) };
+            door.knock(address)
+                .map_err(|refusal| Duration::from_millis(refusal.retry_after.unwrap_or_default()))
+        })),
         ..Options::default()
     };
     SockJs::new(options, move |session| {

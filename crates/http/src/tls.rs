@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -11,6 +12,8 @@ use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, InconsistentKeys, ServerConfig};
 use tokio_rustls::server::TlsStream;
+
+use crate::validity::{Standing, Validity};
 
 /// Why a certificate can't be used: each one sentence, for whoever has the files.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +50,14 @@ pub enum TlsError {
         /// The file of its key.
         key: PathBuf,
     },
+    /// A good one is not replaced by one that clients refuse.
+    #[error("the certificate {} {reason}", path.display())]
+    Worse {
+        /// The file of the certificate.
+        path: PathBuf,
+        /// What is wrong with its time.
+        reason: String,
+    },
     /// What they hold can't be used.
     #[error("the certificate {} and its key can't be used: {reason}", path.display())]
     Unusable {
@@ -67,7 +78,14 @@ pub struct Tls {
 struct Shared {
     certificate: PathBuf,
     key: PathBuf,
-    config: RwLock<Arc<ServerConfig>>,
+    current: RwLock<Current>,
+}
+
+#[derive(Clone, Debug)]
+struct Current {
+    config: Arc<ServerConfig>,
+    /// `None` where it can't be made out.
+    validity: Option<Validity>,
 }
 
 impl Tls {
@@ -76,30 +94,56 @@ impl Tls {
     /// # Errors
     /// [`TlsError`] for files that aren't there, hold something else, or don't belong together.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        let config = RwLock::new(Arc::new(config(certificate, key)?));
+        let current = RwLock::new(read(certificate, key)?);
         let (certificate, key) = (certificate.to_owned(), key.to_owned());
-        Ok(Self { shared: Arc::new(Shared { certificate, key, config }) })
+        Ok(Self { shared: Arc::new(Shared { certificate, key, current }) })
     }
 
     /// Reads the same files again. Connections that are open go on with what they have, new ones begin with the new.
     ///
     /// # Errors
-    /// As [`Tls::load`]; what was there stays in use.
+    /// As [`Tls::load`], and [`TlsError::Worse`] for a certificate that isn't good now when the one in use is; what was there
+    /// stays in use.
     pub fn reload(&self) -> Result<(), TlsError> {
-        let config = config(&self.shared.certificate, &self.shared.key)?;
-        *self.shared.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        let new = read(&self.shared.certificate, &self.shared.key)?;
+        let now = SystemTime::now();
+        let is_refused = |validity: Option<Validity>| {
+            validity
+                .is_some_and(|validity| matches!(validity.standing(now), Standing::Early | Standing::Over))
+        };
+        if is_refused(new.validity) && !is_refused(self.validity()) {
+            let reason = new.validity.and_then(|validity| validity.complaint(now)).unwrap_or_default();
+            return Err(TlsError::Worse { path: self.shared.certificate.clone(), reason });
+        }
+        *self.shared.current.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
+    }
+
+    /// The file of the certificate.
+    #[must_use]
+    pub fn certificate(&self) -> &Path {
+        &self.shared.certificate
+    }
+
+    /// The time in which the certificate in use is good; `None` where it can't be made out.
+    #[must_use]
+    pub fn validity(&self) -> Option<Validity> {
+        self.current().validity
+    }
+
+    fn current(&self) -> Current {
+        self.shared.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Shakes hands with a client. How long that may take is the caller's to say.
     pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let config = Arc::clone(&self.shared.config.read().unwrap_or_else(PoisonError::into_inner));
-        TlsAcceptor::from(config).accept(stream).await
+        TlsAcceptor::from(self.current().config).accept(stream).await
     }
 }
 
-fn config(certificate: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
+fn read(certificate: &Path, key: &Path) -> Result<Current, TlsError> {
     let chain = read_chain(certificate)?;
+    let validity = chain.first().and_then(Validity::of);
     let private = PrivateKeyDer::from_pem_file(key)
         .map_err(|error| unread("private key", key, error, " (a certificate is no key)"))?;
     let unusable = |reason| match reason {
@@ -115,7 +159,7 @@ fn config(certificate: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
         .with_single_cert(chain, private)
         .map_err(unusable)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+    Ok(Current { config: Arc::new(config), validity })
 }
 
 fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -1,10 +1,9 @@
 //! The broker, whichever was chosen.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use mqttchat_bridge::MqttOptions;
-use rustls::ClientConfig;
+use mqttchat_tls::SharedTls;
 
 use crate::config::{BrokerChoice, BrokerUrl, Config};
 use crate::error::StartError;
@@ -14,18 +13,14 @@ use crate::error::StartError;
 pub(crate) enum Broker {
     #[cfg(feature = "embedded-broker")]
     Embedded(Box<embedded::Embedded>),
-    External(BrokerUrl, Option<Arc<ClientConfig>>),
+    External(BrokerUrl, Option<SharedTls>),
 }
 
 impl Broker {
     /// Starts the embedded broker, if it is that one; of another, reads the files of its TLS.
     pub(crate) async fn start(config: &Config) -> Result<Self, StartError> {
         match &config.broker {
-            BrokerChoice::External(url) => {
-                let tls = url.tls.as_ref().map(|tls| tls.load().map(Arc::new)).transpose();
-                let tls = tls.map_err(|source| StartError::BrokerTls { broker: url.to_string(), source })?;
-                Ok(Self::External(url.clone(), tls))
-            }
+            BrokerChoice::External(url) => Ok(Self::External(url.clone(), client_tls(url)?)),
             #[cfg(feature = "embedded-broker")]
             BrokerChoice::Embedded { config: file, devices } => {
                 let embedded =
@@ -70,6 +65,15 @@ impl Broker {
         }
     }
 
+    /// TLS to it, if there is any: to be read again when its files have changed.
+    pub(crate) fn tls(&self) -> Option<SharedTls> {
+        match self {
+            #[cfg(feature = "embedded-broker")]
+            Self::Embedded(_) => None,
+            Self::External(_, tls) => tls.clone(),
+        }
+    }
+
     /// Stops the embedded one.
     pub(crate) async fn stop(self) {
         match self {
@@ -78,6 +82,25 @@ impl Broker {
             Self::External(..) => {}
         }
     }
+}
+
+/// Looks at the files that are named for the broker.
+///
+/// # Errors
+/// What is wrong with one of them.
+pub(crate) fn check(broker: &BrokerChoice) -> Result<(), StartError> {
+    match broker {
+        BrokerChoice::External(url) => client_tls(url).map(drop),
+        #[cfg(feature = "embedded-broker")]
+        BrokerChoice::Embedded { config: Some(file), .. } => Ok(mqttchat_broker::check(file)?),
+        BrokerChoice::Embedded { .. } => Ok(()),
+    }
+}
+
+/// TLS to a broker, if its URL asks for it.
+fn client_tls(url: &BrokerUrl) -> Result<Option<SharedTls>, StartError> {
+    let tls = url.tls.clone().map(SharedTls::load).transpose();
+    tls.map_err(|source| StartError::BrokerTls { broker: url.to_string(), source })
 }
 
 #[cfg(feature = "embedded-broker")]

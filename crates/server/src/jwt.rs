@@ -68,7 +68,7 @@ impl Keys {
 ///
 /// # Errors
 /// As a server would refuse to start for it.
-pub fn check_keys(config: &Config) -> Result<(), StartError> {
+pub(crate) fn check_keys(config: &Config) -> Result<(), StartError> {
     match config.auth.jwt.as_ref().map(|jwt| (&jwt.keys, &jwt.algorithms)) {
         Some((JwtPlace::File(path), algorithms)) => read(path, algorithms).map(drop),
         _ => Ok(()),

@@ -18,6 +18,8 @@
 mod apikey;
 mod broker;
 mod builder;
+mod certificate;
+mod check;
 mod cli;
 mod config;
 #[cfg(feature = "embedded-broker")]
@@ -47,6 +49,7 @@ pub use mqttchat_protocol::{
 };
 
 pub use apikey::apikey;
+pub use check::check_files;
 pub use cli::{ApiKeyCommand, Cli, Command, Flags, Scope, SecretCommand, UserCommand};
 pub use config::{
     AuthConfig, BrokerChoice, BrokerUrl, Config, ConfigError, DEFAULT_CONFIG, DatabaseUrl, Devices,
@@ -54,7 +57,6 @@ pub use config::{
     WebhookConfig,
 };
 pub use error::StartError;
-pub use jwt::check_keys;
 pub use mqttchat_http::{Tls, TlsError};
 pub use mqttchat_store::Scopes;
 pub use operator::Said;

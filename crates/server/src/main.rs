@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 use mqttchat::{
-    ChatServer, Cli, Command, Config, DEFAULT_CONFIG, Layers, Said, StartError, Tls, apikey, check_keys,
-    files, healthcheck, secret, telemetry, user,
+    ChatServer, Cli, Command, Config, DEFAULT_CONFIG, Layers, Said, StartError, apikey, check_files, files,
+    healthcheck, secret, telemetry, user,
 };
 
 /// The status for a wrong setting, and for a server that can't start.
@@ -51,10 +51,9 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             for warning in layers.warnings() {
                 complain(warning);
             }
-            if let Some(tls) = &config.front.tls {
-                Tls::load(&tls.certificate, &tls.key).map_err(StartError::from)?;
+            for complaint in check_files(&config)? {
+                complain(&complaint);
             }
-            check_keys(&config)?;
             Ok(answer("the settings are good\n"))
         }
         Some(Command::Apikey { command }) => said(apikey(&config, command)),

@@ -13,6 +13,7 @@ use mqttchat_http::{
 };
 use mqttchat_store::{Store, StoreOptions};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval, sleep};
 use warp::Filter;
 use warp::filters::BoxedFilter;
@@ -24,7 +25,7 @@ use crate::config::{Config, SockJsConfig};
 use crate::error::StartError;
 use crate::reload::Reload;
 use crate::webhook::Webhook;
-use crate::{files, jwt, telemetry};
+use crate::{certificate, files, jwt, telemetry};
 
 /// How long the start waits for the broker. The embedded one is there already; an external one may be away, and the
 /// server then starts without it.
@@ -174,7 +175,7 @@ impl ChatServer {
     /// What can be read again while the server runs.
     #[must_use]
     pub fn reload(&self) -> Reload {
-        Reload::new(self.tls.clone(), self.keys.clone())
+        Reload::new(self.tls.clone(), self.broker.tls(), self.keys.clone())
     }
 
     /// How devices get in, if they may: the address, and the login unless it needs none.
@@ -206,6 +207,7 @@ impl ChatServer {
             origins: Origins::new(self.config.origins.clone()),
             assets: self.config.page.clone().map_or(Assets::Embedded, Assets::Directory),
             frame_limit: self.config.limits.frame,
+            body_timeout: self.config.front.body_timeout,
             sockjs: self.config.sockjs.clone().map(|sockjs| sockjs_options(sockjs, quota)),
             metrics: self.metrics.clone(),
             own: self.own,
@@ -217,6 +219,7 @@ impl ChatServer {
         };
         let app = mqttchat_http::app(self.bridge.clone(), options);
         let upkeep = tokio::spawn(keep_metrics(self.metrics));
+        let watch = self.tls.map(|tls| tokio::spawn(certificate::watch(tls)));
         let (asked, stopping) = oneshot::channel::<()>();
         let (asked_too, stopping_too) = oneshot::channel::<()>();
         let fenced = AtomicBool::new(false);
@@ -246,6 +249,7 @@ impl ChatServer {
         self.broker.stop().await;
         self.store.close().await;
         upkeep.abort();
+        watch.iter().for_each(JoinHandle::abort);
         tracing::info!("stopped");
         if fenced.into_inner() { Err(Fenced) } else { Ok(()) }
     }
@@ -263,7 +267,12 @@ fn listen(
     quota: QuotaLimits,
     tls: Option<Tls>,
 ) -> Result<(Listener, Option<Listener>), StartError> {
-    let plain = ListenOptions { quota, proxies: config.front.proxies.clone(), ..ListenOptions::default() };
+    let plain = ListenOptions {
+        quota,
+        proxies: config.front.proxies.clone(),
+        header_timeout: config.front.header_timeout,
+        ..ListenOptions::default()
+    };
     let options = ListenOptions { tls, ..plain.clone() };
     let listener = match socket {
         Some(socket) => Listener::from_std(socket, options),

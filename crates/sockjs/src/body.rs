@@ -5,9 +5,6 @@ use std::time::Duration;
 use bytes::Buf;
 use futures::{Stream, StreamExt};
 
-/// How long a body may take.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// Why there is no body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoBody {
@@ -19,8 +16,8 @@ pub(crate) enum NoBody {
     Lost,
 }
 
-/// Reads a body to its end.
-pub(crate) async fn read<S, D, E>(body: S, limit: usize) -> Result<Vec<u8>, NoBody>
+/// Reads a body to its end, which has to come within `patience`.
+pub(crate) async fn read<S, D, E>(body: S, limit: usize, patience: Duration) -> Result<Vec<u8>, NoBody>
 where
     S: Stream<Item = Result<D, E>> + Send,
     D: Buf + Send,
@@ -43,5 +40,5 @@ where
         }
         Ok(bytes)
     };
-    tokio::time::timeout(PATIENCE, read).await.unwrap_or(Err(NoBody::Late))
+    tokio::time::timeout(patience, read).await.unwrap_or(Err(NoBody::Late))
 }

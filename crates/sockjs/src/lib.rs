@@ -48,7 +48,7 @@ mod service;
 mod session;
 mod transport;
 
-pub use options::{Options, Origins, WebSockets};
+pub use options::{Admission, Options, Origins, WebSockets};
 pub use owner::Binding;
 pub use request::{Framing, Request, Upgrade};
 pub use service::SockJs;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use warp::http::HeaderMap;
 
 use crate::owner::Binding;
-use crate::request::Upgrade;
+use crate::request::{Request, Upgrade};
 
 /// One service. The times and the streaming limit are those that the protocol recommends.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub struct Options {
     pub message_limit: usize,
     /// The largest body of a sending request in bytes; default 256 KiB. A larger one is answered with 413.
     pub body_limit: usize,
+    /// How long a body may take; default 10 s. A later one is answered with 408.
+    pub body_timeout: Duration,
     /// Bytes that may wait for the session to read them before senders have to; default 64 KiB.
     pub queue_limit: usize,
     /// How long a sender waits for room before it is answered with 503; default 10 s.
@@ -45,6 +47,8 @@ pub struct Options {
     pub sessions: usize,
     /// Sessions from one address; default 2,000.
     pub sessions_per_address: usize,
+    /// Asked before a session is opened, WebSockets aside, and before `info` is told; default [`Admission::All`].
+    pub admission: Admission,
 }
 
 impl Default for Options {
@@ -61,10 +65,12 @@ impl Default for Options {
             frame_ancestors: "'self'".to_owned(),
             message_limit: 64 << 10,
             body_limit: 256 << 10,
+            body_timeout: Duration::from_secs(10),
             queue_limit: 64 << 10,
             queue_patience: Duration::from_secs(10),
             sessions: 10_000,
             sessions_per_address: 2_000,
+            admission: Admission::All,
         }
     }
 }
@@ -87,6 +93,35 @@ impl fmt::Debug for Origins {
             Self::Own => "Own",
             Self::Any => "Any",
             Self::Those(_) => "Those(..)",
+        })
+    }
+}
+
+/// Whether somebody may ask for another session now.
+#[derive(Clone)]
+pub enum Admission {
+    /// Everybody may.
+    All,
+    /// Those for whose request this has nothing against; else they are answered with 429, and when to come again.
+    By(Arc<Ask>),
+}
+
+type Ask = dyn Fn(&Request) -> Result<(), Duration> + Send + Sync;
+
+impl Admission {
+    pub(crate) fn ask(&self, request: &Request) -> Result<(), Duration> {
+        match self {
+            Self::All => Ok(()),
+            Self::By(hook) => hook(request),
+        }
+    }
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::All => "All",
+            Self::By(_) => "By(..)",
         })
     }
 }

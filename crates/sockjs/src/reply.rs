@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use warp::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HeaderName, HeaderValue};
+use warp::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HeaderName, HeaderValue, RETRY_AFTER};
 use warp::http::{HeaderMap, StatusCode};
 
 /// What a service answers.
@@ -35,6 +35,15 @@ pub(crate) fn bare(status: StatusCode) -> Reply {
 pub(crate) fn error(status: StatusCode, sentence: &'static str) -> Reply {
     let mut reply = with(status, PLAIN, sentence);
     never_cache(reply.headers_mut());
+    reply
+}
+
+/// Somebody asks too often, and is told when to come again, in whole seconds.
+pub(crate) fn too_many(wait: Duration) -> Reply {
+    let mut reply =
+        error(StatusCode::TOO_MANY_REQUESTS, "Too much comes from your address; wait a moment.\n");
+    let seconds = wait.as_millis().div_ceil(1000).max(1) as u64;
+    reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     reply
 }
 

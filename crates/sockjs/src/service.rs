@@ -124,7 +124,10 @@ impl SockJs {
         } else {
             match route {
                 Route::Greeting => info::greeting(),
-                Route::Info => info::info(options),
+                Route::Info => match options.admission.ask(&request) {
+                    Ok(()) => info::info(options),
+                    Err(wait) => reply::too_many(wait),
+                },
                 Route::Iframe => match &self.inner.iframe {
                     Some(page) => page.answer(&request.headers),
                     None => reply::not_found(),
@@ -156,6 +159,11 @@ impl SockJs {
             Err(error) => return reply_to(error),
         };
         let key = self.key(request, id);
+        if self.inner.registry.find(&key).is_none()
+            && let Err(wait) = self.inner.options.admission.ask(request)
+        {
+            return reply::too_many(wait);
+        }
         let opened = self.inner.registry.find_or_open(&key, request.peer, || self.link(true));
         let Ok((link, is_new)) = opened else {
             let mut reply = reply::error(StatusCode::SERVICE_UNAVAILABLE, "There are too many sessions.\n");
@@ -204,8 +212,9 @@ impl SockJs {
         D: Buf + Send,
         E: Send,
     {
+        let options = &self.inner.options;
         let link = self.inner.registry.find(&self.key(request, id));
-        let body = match body::read(body, self.inner.options.body_limit).await {
+        let body = match body::read(body, options.body_limit, options.body_timeout).await {
             Ok(body) => body,
             Err(NoBody::TooLarge) => {
                 if let Some(link) = link {

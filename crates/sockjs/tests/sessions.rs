@@ -4,9 +4,11 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mqttchat_sockjs::{Binding, Event, Options, Session};
+use mqttchat_sockjs::{Admission, Binding, Event, Options, Request, Session};
 use support::{PATIENCE, Site, open_to_all};
 use tokio::sync::mpsc;
 
@@ -204,6 +206,44 @@ async fn sessions_are_bounded() {
     assert_eq!(site.open_from(there, "POST", "/0/c/xhr", &[], "").await.status, 200);
     assert_eq!(site.open_from(there, "POST", "/0/d/xhr", &[], "").await.status, 503);
     assert_eq!(site.post("/0/a/xhr_send", "[\"x\"]").await.status, 204, "those that are open go on");
+}
+
+#[tokio::test]
+async fn a_hook_decides_who_may_come_now() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let hook = {
+        let asked = Arc::clone(&asked);
+        move |request: &Request| {
+            assert!(request.peer.is_some());
+            let before = asked.fetch_add(1, Ordering::Relaxed);
+            if before < 2 { Ok(()) } else { Err(Duration::from_millis(1500)) }
+        }
+    };
+    let site = Site::echo(Options { admission: Admission::By(Arc::new(hook)), ..open_to_all() }).await;
+    assert_eq!(site.get("/info").await.status, 200);
+    assert_eq!(site.post("/0/a/xhr", "").await.body, "o\n");
+    let late = site.post("/0/b/xhr", "").await;
+    assert_eq!((late.status, late.header("retry-after")), (429, Some("2")));
+    assert_eq!(site.get("/info").await.status, 429);
+    assert_eq!(asked.load(Ordering::Relaxed), 4);
+    // Whoever is there goes on, unasked.
+    assert_eq!(site.post("/0/a/xhr_send", "[\"x\"]").await.status, 204);
+    assert_eq!(site.post("/0/a/xhr", "").await.body, "a[\"x\"]\n");
+    assert_eq!(asked.load(Ordering::Relaxed), 4);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_given_up() {
+    let options = Options { body_timeout: Duration::from_millis(50), ..open_to_all() };
+    let site = Site::echo(options).await;
+    assert_eq!(site.post("/0/a/xhr", "").await.body, "o\n");
+    let late = site.open("POST", "/0/a/xhr_send", &[("content-length", "10")], "").await;
+    assert_eq!(late.status, 408);
+    assert_eq!(
+        site.post("/0/a/xhr_send", "[\"x\"]").await.status,
+        204,
+        "the session is none the worse for it"
+    );
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::Clock;
+use crate::{Clock, StoreError};
 
 /// How to open a store.
 #[derive(Clone)]
@@ -53,6 +53,17 @@ impl StoreOptions {
     /// - A pooler in between has to keep a connection to one session (`PgBouncer`: `pool_mode = session`).
     pub fn postgres(url: impl AsRef<str>) -> Self {
         Self { place: Place::Postgres(url.as_ref().into()), clock: None }
+    }
+
+    /// Looks at the address of a PostgreSQL database, and at the files that it names, without connecting.
+    ///
+    /// # Errors
+    /// [`StoreError::Setting`], with a sentence for the operator.
+    pub fn check(&self) -> Result<(), StoreError> {
+        match &self.place {
+            Place::Sqlite(_) => Ok(()),
+            Place::Postgres(url) => crate::postgres::check(url),
+        }
     }
 
     /// Takes the time from `clock`. Without one it is the system's, or the database server's.

@@ -7,6 +7,8 @@ mod check;
 mod client;
 mod explain;
 mod pem;
+mod shared;
 
 pub use client::{Check, ClientTls, Identity, TlsError};
 pub use explain::{Settings, explain, is_refusal};
+pub use shared::SharedTls;

@@ -154,7 +154,7 @@ async fn who_only_connects_takes_a_place_too() -> Result<()> {
 #[tokio::test]
 async fn who_shakes_no_hands_is_let_go() -> Result<()> {
     let certificate = Certificate::make()?;
-    let app = App::builder().args(certificate.args()).start().await?;
+    let app = App::builder().args(certificate.args()).config("[http]\nheader_timeout = 1\n").start().await?;
     let mut silent = TcpStream::connect(app.address()).await?;
     let mut halfway = TcpStream::connect(app.address()).await?;
     halfway.write_all(&[22, 3, 1, 2, 0, 1]).await?;

@@ -6,3 +6,4 @@ mod names;
 mod origins;
 mod requests;
 mod slow;
+mod timeouts;

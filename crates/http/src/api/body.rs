@@ -11,11 +11,12 @@ use warp::http::{HeaderMap, StatusCode};
 use super::query::bad;
 use crate::problem::Problem;
 
-/// How long a body may take.
-const WITHIN: Duration = Duration::from_secs(30);
-
 /// A body that is still to be read.
-pub(super) struct Body(Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>);
+pub(super) struct Body {
+    parts: Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>,
+    /// How long it may take.
+    within: Duration,
+}
 
 /// What a body says it is, as far as this API cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,15 +30,19 @@ pub(super) enum Kind {
 }
 
 impl Body {
-    pub(super) fn new<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>> + Send + 'static) -> Self {
-        Self(Box::pin(body.map(|part| part.map(|mut part| part.copy_to_bytes(part.remaining())))))
+    pub(super) fn new<B: Buf>(
+        body: impl Stream<Item = Result<B, warp::Error>> + Send + 'static,
+        within: Duration,
+    ) -> Self {
+        let parts = body.map(|part| part.map(|mut part| part.copy_to_bytes(part.remaining())));
+        Self { parts: Box::pin(parts), within }
     }
 
     /// Reads it to its end.
     pub(super) async fn read(mut self, limit: usize) -> Result<Bytes, Problem> {
         let reading = async {
             let mut whole = BytesMut::new();
-            while let Some(part) = self.0.next().await {
+            while let Some(part) = self.parts.next().await {
                 let part = part.map_err(|_| bad("the request's body ends too early"))?;
                 if whole.len() + part.len() > limit {
                     let detail = format!("a request's body may have {limit} bytes");
@@ -50,10 +55,10 @@ impl Body {
             Ok(whole.freeze())
         };
         let late = || {
-            let detail = "the request's body has to come within 30 s";
+            let detail = format!("the request's body has to come within {} s", self.within.as_secs());
             Problem::new(StatusCode::REQUEST_TIMEOUT, detail).with("code", "timeout").with("retry", true)
         };
-        tokio::time::timeout(WITHIN, reading).await.unwrap_or_else(|_| Err(late()))
+        tokio::time::timeout(self.within, reading).await.unwrap_or_else(|_| Err(late()))
     }
 }
 

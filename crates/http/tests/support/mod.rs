@@ -40,6 +40,7 @@ pub(crate) struct Setup {
     pub(crate) listen: ListenOptions,
     pub(crate) page: Option<TempDir>,
     pub(crate) security: Security,
+    pub(crate) body_timeout: Option<Duration>,
 }
 
 impl Site {
@@ -65,6 +66,7 @@ impl Site {
                 .as_ref()
                 .map_or(Assets::Embedded, |page| Assets::Directory(page.path().to_owned())),
             frame_limit: FRAME_LIMIT,
+            body_timeout: setup.body_timeout.unwrap_or(PATIENCE),
             sockjs: Some(SockJsOptions {
                 heartbeat: Duration::from_secs(25),
                 disconnect_delay: Duration::from_secs(5),

@@ -320,6 +320,7 @@ fn other_rates(layers: &Layers) -> Result<OtherRates, ConfigError> {
         joins: rate("limits.joins_per_second", default.joins)?,
         pages: rate("limits.pages_per_second", default.pages)?,
         searches: rate("limits.searches_per_second", default.searches)?,
+        frames: rate("limits.frames_per_second", default.frames)?,
         per_address: rate("limits.per_second_per_address", default.per_address)?,
     })
 }

@@ -22,6 +22,10 @@ pub struct FrontConfig {
     pub origin_or_token: bool,
     /// How long browsers are to come by HTTPS only; zero says nothing of it.
     pub hsts: Duration,
+    /// How long a request's head may take, the TLS handshake before it, and the next request on a connection.
+    pub header_timeout: Duration,
+    /// How long a request's body may take.
+    pub body_timeout: Duration,
 }
 
 /// TLS with a certificate.
@@ -34,6 +38,9 @@ pub struct TlsConfig {
     /// Where plain HTTP is answered with a redirection.
     pub redirect: Option<SocketAddr>,
 }
+
+/// The longest that anybody is waited for, in seconds.
+const TIMEOUT_MAX: u64 = 3600;
 
 /// A year, in seconds.
 const YEAR: u64 = 31_536_000;
@@ -63,6 +70,8 @@ impl FrontConfig {
             )?,
             origin_or_token: layers.switch("http.origin_or_token", false)?,
             hsts: Duration::from_secs(layers.number("http.hsts", YEAR, 0, 10 * YEAR)?),
+            header_timeout: Duration::from_secs(layers.number("http.header_timeout", 10, 1, TIMEOUT_MAX)?),
+            body_timeout: Duration::from_secs(layers.number("http.body_timeout", 30, 1, TIMEOUT_MAX)?),
         })
     }
 }

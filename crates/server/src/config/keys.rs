@@ -1,7 +1,7 @@
 //! The names of the settings, and of those to come.
 
 /// Every setting, as it is written in the file.
-pub(super) const KEYS: [&str; 60] = [
+pub(super) const KEYS: [&str; 63] = [
     "port",
     "bind",
     "lan",
@@ -31,6 +31,7 @@ pub(super) const KEYS: [&str; 60] = [
     "limits.joins_per_second",
     "limits.pages_per_second",
     "limits.searches_per_second",
+    "limits.frames_per_second",
     "limits.per_second_per_address",
     "limits.connections",
     "limits.connections_per_address",
@@ -52,6 +53,8 @@ pub(super) const KEYS: [&str; 60] = [
     "http.proxy_headers",
     "http.embed",
     "http.hsts",
+    "http.header_timeout",
+    "http.body_timeout",
     "sockjs.enabled",
     "sockjs.heartbeat",
     "sockjs.disconnect_delay",

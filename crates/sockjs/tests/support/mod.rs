@@ -64,7 +64,7 @@ impl Site {
         if !headers.iter().any(|(name, _)| *name == "host") {
             request += &format!("host: {}\r\n", self.address);
         }
-        if method == "POST" {
+        if method == "POST" && !headers.iter().any(|(name, _)| *name == "content-length") {
             request += &format!("content-length: {}\r\n", body.len());
         }
         for (name, value) in headers {

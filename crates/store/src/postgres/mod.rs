@@ -70,6 +70,11 @@ pub(crate) struct Postgres {
     keeper: Keeper,
 }
 
+/// Whether an address can be used, and the files that it names.
+pub(crate) fn check(url: &str) -> Result<(), StoreError> {
+    Database::parse(url).map(drop)
+}
+
 impl Postgres {
     pub(crate) async fn open(url: &str, clock: Option<Clock>) -> Result<Self, StoreError> {
         let database = Arc::new(Database::parse(url)?);
