@@ -227,6 +227,9 @@ mod tests {
             assert_eq!(Origin::parse(text).unwrap().to_string(), text);
         }
         assert_eq!(Origin::parse("https://a.example:443").unwrap().to_string(), "https://a.example");
+        for none in ["ht/tp://a.example", "://a.example", "a.example", "https://a.example/", "https://"] {
+            assert_eq!(Origin::parse(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -1,3 +1,5 @@
+mod bounds;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
