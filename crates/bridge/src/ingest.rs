@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
-use mqttchat_protocol::{Dest, DisplayName, EntryKind, EnvelopeError, MessageId, Party, Topic};
+use mqttchat_protocol::{Dest, EntryKind, EnvelopeError, MessageId, Topic};
 use mqttchat_store::{AppendError, IngestMark, NewEntry, StoreError};
 use rumqttc::{Publish, QoS};
 use serde_json::json;
@@ -357,9 +357,7 @@ fn foreign(hub: &Hub, publish: &Publish, session: Option<u64>) -> Result<Option<
     if said.text.chars().count() > hub.options.limits.text {
         return Err(Rejected::TooLong);
     }
-    let from = Party::foreign(said.from.as_deref().unwrap_or("guest"));
-    let name = said.from.as_deref().and_then(DisplayName::parse);
-    let name = name.map_or_else(|| from.as_str().trim_start_matches("mqtt:").into(), |name| name.to_shared());
+    let (from, name) = said.sender();
     let conversation = match &dest {
         Dest::Private(party) if party.is_foreign() => return Err(Rejected::NoSuchPlace),
         dest => dest.seen_by(&from),

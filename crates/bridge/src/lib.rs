@@ -11,8 +11,8 @@
 //! - `revoke`: who is no longer welcome;
 //! - `link`, `client`, `incoming`, `ingest`: MQTT clients, and what they bring;
 //! - `confirm`, `again`, `states`, `node`: what the broker hasn't confirmed, and what keeps a node going;
-//! - `cluster`, `peers`: other nodes on the same store;
-//! - `lab`, `mqtt_history`: what a course lab and programs on the broker ask;
+//! - `cluster`, `peer`, `peers`: other nodes on the same store;
+//! - `lab`, `mqtt_history`, `question`: what a course lab and programs on the broker ask;
 //! - `jwt`: users of the operator's application;
 //! - `auth`, `route`, `routes`, `own_frame`: what an application can put in.
 //!
@@ -58,9 +58,11 @@ mod options;
 mod own_frame;
 mod page;
 mod patience;
+mod peer;
 mod peers;
 mod people;
 mod program;
+mod question;
 mod receipts;
 mod revoke;
 mod ring;

@@ -4,10 +4,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use mqttchat_protocol::{Conversation, Dest, ErrorCode, Frame, HistoryBounds, Party, Refusal};
+use mqttchat_protocol::{Conversation, Dest, ErrorCode, Frame, Party, Refusal};
 use mqttchat_store::Access;
 use rumqttc::Publish;
-use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
@@ -16,6 +15,7 @@ use crate::hub::Hub;
 use crate::limits::Bucket;
 use crate::options::Rates;
 use crate::page::{frames, with_messages};
+use crate::question::Question;
 
 /// Questions a second from all programs together, and at once after a pause; what is above that is not answered.
 const RATES: Rates = Rates { messages_per_second: 20, burst: 100 };
@@ -25,9 +25,6 @@ const AT_ONCE: usize = 8;
 
 /// Bytes of entries in one answer: brokers bound their packets.
 const ANSWER_MAX: usize = 256 << 10;
-
-/// Bytes of a question.
-const QUESTION_MAX: usize = 4096;
 
 /// The questions of programs, while this node answers them.
 pub(crate) struct MqttHistory {
@@ -70,32 +67,9 @@ impl MqttHistory {
     }
 }
 
-/// What a program asks for: a part of a conversation's log.
-#[derive(Deserialize)]
-struct Question {
-    dest: String,
-    before: Option<u64>,
-    after: Option<u64>,
-    limit: Option<u64>,
-    /// Comes back in the answer, whatever it is.
-    id: Option<String>,
-}
-
 async fn answer(hub: &Hub, question: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let bad = |reason: String| Refusal::new(ErrorCode::BadFrame, reason);
-    if question.len() > QUESTION_MAX {
-        return Err(Refusal::new(ErrorCode::TooLarge, format!("a question is at most {QUESTION_MAX} bytes")));
-    }
-    let question: Question =
-        serde_json::from_slice(question).map_err(|error| bad(format!("not a question: {error}")))?;
-    if question.before.is_some() && question.after.is_some() {
-        return Err(bad("give before or after, not both".to_owned()));
-    }
-    let dest = Dest::parse(&question.dest)?;
+    let Question { dest, bounds, limit, id } = Question::parse(question, hub.options.limits.history)?;
     let conversation = open_to_all(hub, &dest).await?;
-    let most = hub.options.limits.history;
-    let limit = question.limit.unwrap_or(most).min(most);
-    let bounds = HistoryBounds { before: question.before, after: question.after, limit: Some(limit) };
     let entries = match bounds.after {
         Some(after) => hub.store.entries_after(&conversation, after, limit + 1).await,
         None => hub.store.entries_before(&conversation, bounds.before, limit + 1).await,
@@ -112,7 +86,7 @@ async fn answer(hub: &Hub, question: &[u8]) -> Result<Vec<u8>, Refusal> {
         frames.reverse();
     }
     let mut members = json!({ "dest": dest, "more": more });
-    if let Some(id) = question.id {
+    if let Some(id) = id {
         members["id"] = id.into();
     }
     Ok(with_messages(&members, &frames))

@@ -1,6 +1,8 @@
 //! What strangers on the broker publish, before it is known where it belongs (docs/mqtt.md "Taking part with an MQTT client").
 
-use mqttchat_protocol::MessageId;
+use std::sync::Arc;
+
+use mqttchat_protocol::{DisplayName, MessageId, Party};
 use serde_json::Value;
 
 /// Why a stranger's message was not taken in.
@@ -61,6 +63,15 @@ impl Said {
             return Err(Rejected::NotText);
         }
         Ok(said)
+    }
+
+    /// Who says it, and the name that is shown.
+    pub(crate) fn sender(&self) -> (Party, Arc<str>) {
+        let from = Party::foreign(self.from.as_deref().unwrap_or("guest"));
+        let name = self.from.as_deref().and_then(DisplayName::parse);
+        let name =
+            name.map_or_else(|| from.as_str().trim_start_matches("mqtt:").into(), |name| name.to_shared());
+        (from, name)
     }
 }
 

@@ -78,8 +78,12 @@ impl Decoder {
             let mut cursor = Cursor::new(&*rest);
             let header = FrameHeader::parse(&mut cursor).map_err(|_| WsError::Opcode)?;
             let Some((header, len)) = header else { return Ok((taken, None)) };
+            let read = cursor.position();
             let key = check_header(&header, len)?;
             let head = header.len(len);
+            if read != head as u64 {
+                return Err(WsError::Length);
+            }
             match header.opcode {
                 OpCode::Data(data) => {
                     self.begin_frame(data, len)?;
@@ -304,7 +308,7 @@ mod tests {
 
     #[test]
     fn what_is_against_the_rules() {
-        let cases: [(&[u8], WsError); 11] = [
+        let cases: [(&[u8], WsError); 13] = [
             (&[0x81, 0x01, b'x'], WsError::Unmasked),
             (&[0xc1, 0x80, 0, 0, 0, 0], WsError::ReservedBit),
             (&[0x83, 0x80, 0, 0, 0, 0], WsError::Opcode),
@@ -316,6 +320,8 @@ mod tests {
             (&[0x88, 0x81, 0, 0, 0, 0, 3], WsError::Close),
             (&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xed], WsError::Close),
             (&[0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], WsError::Length),
+            (&[0x82, 0xfe, 0, 125, 0, 0, 0, 0], WsError::Length),
+            (&[0x82, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0], WsError::Length),
         ];
         for (wire, error) in cases {
             assert_eq!(decode(wire, wire.len()).unwrap_err(), error);

@@ -12,8 +12,8 @@ pub enum WsError {
     /// An opcode that RFC 6455 doesn't define (§5.2).
     #[error("an unknown opcode")]
     Opcode,
-    /// The most significant bit of a 64-bit length must be 0 (§5.2).
-    #[error("a frame length beyond 63 bits")]
+    /// The most significant bit of a 64-bit length must be 0, and no length is written longer than it has to be (§5.2).
+    #[error("a frame length beyond 63 bits, or not in its shortest form")]
     Length,
     /// Control frames have at most 125 bytes and are not fragmented (§5.5).
     #[error("a control frame that is too long or fragmented")]
