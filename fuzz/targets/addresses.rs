@@ -4,7 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use mqttchat_protocol::{
-    ApiSecret, Conversation, Dest, DisplayName, Keyring, MessageId, Party, RoomId, Token, Topic, Topics, UserId,
+    ApiSecret, Conversation, Dest, DisplayName, Keyring, MessageId, Party, RoomId, Token, Topic, Topics,
+    UserId,
 };
 
 /// One level of a topic, and no more.

@@ -34,7 +34,8 @@ fn signed(keys: &Keyring, payload: &[u8]) {
     assert_eq!(sealed.len(), body.len() + SIGN_LEN);
     assert_eq!(keys.open(&sealed).unwrap().to_json(), [body, b"}"].concat());
     assert!(Keyring::new(&[(1, [8; 32])]).open(&sealed).is_err());
-    let at = payload.iter().fold(0, |sum: usize, byte| sum.wrapping_mul(31) + usize::from(*byte)) % sealed.len();
+    let at =
+        payload.iter().fold(0, |sum: usize, byte| sum.wrapping_mul(31) + usize::from(*byte)) % sealed.len();
     sealed[at] ^= 1;
     assert!(keys.open(&sealed).is_err());
 }

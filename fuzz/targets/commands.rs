@@ -74,7 +74,9 @@ fuzz_target!(|text: &str| {
     }
     // What an application knows besides is all that differs.
     match (ClientFrame::parse_with(text, |_| true).map(|frame| frame.command), &parsed) {
-        (Ok(Command::Own { kind, .. }), Err(_)) => assert!(ClientFrame::parse_with(text, |own| own == kind).is_ok()),
+        (Ok(Command::Own { kind, .. }), Err(_)) => {
+            assert!(ClientFrame::parse_with(text, |own| own == kind).is_ok())
+        }
         (own, parsed) => assert_eq!(own.is_ok(), parsed.is_ok()),
     }
     let Ok(value) = serde_json::from_str::<Value>(text) else { return };

@@ -4,7 +4,12 @@
 //! An input is three bytes that choose what is done, and a text: a token, its header and claims (in two lines), claims
 //! that are to be good, or a document with keys.
 #![no_main]
-#![allow(dead_code, unreachable_pub, unused_imports, reason = "the module is that of the bridge, of which this is a part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "the module is that of the bridge, of which this is a part"
+)]
 
 // The module says `mqttchat_store`, and means what is used here under `crate`.
 extern crate self as mqttchat_store;
@@ -90,8 +95,8 @@ impl Setup {
         }
     }
 
-    fn jwt(&self) -> Jwt {
-        let keys = if self.is_fetched {
+    fn keys(&self) -> JwtKeys {
+        if self.is_fetched {
             // The secret is in the set, too, for whoever should take it from there.
             let mut all = self.configured.clone();
             all.push(JwtAlgorithm::Hs256);
@@ -101,8 +106,11 @@ impl Setup {
                 |_| JwtKeys::fetched(Box::new(Place(Vec::new(), Arc::default()))),
                 JwtKeys::fixed,
             )
-        };
-        Jwt::new(Store, self.rules.clone(), keys)
+        }
+    }
+
+    fn jwt(&self) -> Jwt {
+        Jwt::new(Store, self.rules.clone(), self.keys())
     }
 
     fn is_good(&self) -> bool {
@@ -120,11 +128,18 @@ impl Setup {
 
     /// Shows a token, and looks at whoever was let in with it.
     fn show(&self, token: &str) -> Result<Identity, Denied> {
-        let began = now_ms();
-        let shown = show(&self.jwt(), token);
+        let (began, keys) = (now_ms(), self.keys());
+        let jwt = Jwt::new(Store, self.rules.clone(), keys.clone());
+        let shown = show(&jwt, token);
         if let Ok(identity) = &shown {
             assert!(self.is_good(), "{token}");
             judge::judge(identity, token, self.by, &self.rules, began);
+            // They stay until the key is gone.
+            assert!(jwt.still_good(&identity.grant) && jwt.changes() == 0);
+            keys.replace(KeySet::of_file(b"of another application").unwrap());
+            assert!(!jwt.still_good(&identity.grant) && jwt.changes() == 1);
+            // Unless it is fetched again.
+            assert!(self.is_fetched || show(&jwt, token).is_err());
         }
         shown
     }
@@ -151,7 +166,8 @@ fn is_object(text: &str) -> Option<Value> {
 /// Claims that are made good where they have to be: there is no reason to refuse them.
 fn good_claims(setup: &Setup, text: &str) {
     let Some(mut claims) = is_object(text) else { return };
-    for (name, value) in [("exp", json!(60)), ("nbf", json!(-60)), ("iss", json!("shop")), ("aud", json!("chat"))]
+    for (name, value) in
+        [("exp", json!(60)), ("nbf", json!(-60)), ("iss", json!("shop")), ("aud", json!("chat"))]
     {
         claims[name] = value;
     }

@@ -60,7 +60,7 @@ async fn ask(service: &SockJs, request: Request, body: &[u8], patience: Duration
 
 fn request(method: Method, path: &str, query: &str, headers: HeaderMap) -> Request {
     let (path, query) = (path.to_owned(), query.to_owned());
-    Request { method, path, query, headers, peer: None, origin_known: false, upgrade: None }
+    Request { method, path, query, headers, peer: None, secure: true, origin_known: false, upgrade: None }
 }
 
 async fn post(service: &SockJs, path: &str, content_type: &str, body: &[u8]) -> Reply {
@@ -124,7 +124,10 @@ async fn any(service: &SockJs, choice: u8, text: &str) {
         if reply.status == 200 && path.ends_with("/jsonp") {
             let script = body.strip_prefix("/**/").expect("a comment");
             let (name, _) = script.split_once('(').expect("a call");
-            assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)), "{name}");
+            assert!(
+                name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)),
+                "{name}"
+            );
             assert!(script.ends_with(");\r\n") && reply.content_type.starts_with("application/javascript"));
         }
         if reply.content_type.starts_with("text/html") {
