@@ -1,5 +1,6 @@
 /** Wires the page together: state, connection, chat, and one view per part of the screen. */
 
+import { Admission } from "./admission.js";
 import { Chat } from "./chat.js";
 import { systemClock } from "./clock.js";
 import { Connection } from "./connection.js";
@@ -7,6 +8,7 @@ import { Fallback } from "./fallback.js";
 import { Identity } from "./identity.js";
 import { Outbox } from "./outbox.js";
 import { SUBPROTOCOL, newId } from "./protocol.js";
+import { Site } from "./site.js";
 import { SockJsSocket } from "./sockjs.js";
 import { storageBox } from "./storage.js";
 import { Store } from "./store.js";
@@ -21,6 +23,7 @@ import { RoomsView } from "./view/rooms.js";
 import { RosterView } from "./view/roster.js";
 import { SearchView } from "./view/search.js";
 import { Shell } from "./view/shell.js";
+import { SignIn } from "./view/sign-in.js";
 import { TimelineView } from "./view/timeline.js";
 import { TypingView } from "./view/typing.js";
 import { followViewport } from "./view/viewport.js";
@@ -31,6 +34,15 @@ const ofThisTab = storageBox(() => window.sessionStorage);
 const identity = new Identity(lasting);
 const store = new Store(systemClock);
 const outbox = new Outbox(lasting);
+
+/** Where the server says how one signs in: by a name, or by a token of the site around the page. */
+const signIn = /** @type {HTMLMetaElement} */ (document.querySelector("meta[name=mqttchat-sign-in]"));
+const site = new Site({
+  parent: signIn.content !== "token" || window.parent === window ? null : window.parent,
+  origins: [location.origin, ...(signIn.dataset.sites ?? "").split(" ").filter(Boolean)],
+  listen: (hear) => window.addEventListener("message", hear),
+  clock: systemClock,
+});
 
 /** The name that is to be signed in. */
 let name = "";
@@ -47,17 +59,20 @@ const fallback = new Fallback({
 /** @type {Connection} */
 const connection = new Connection({
   open: () => fallback.open(),
-  greeting: () => ({ name, token: identity.tokenFor(name), log: store.logId, resume: chat.resume() }),
+  greeting: () => ({ ...(admission === null ? { name, token: identity.tokenFor(name) } : { token: admission.token }), log: store.logId, resume: chat.resume() }),
   clock: systemClock,
   random: Math.random,
 });
 /** @type {Chat} */
 const chat = new Chat({ connection, store, outbox, clock: systemClock, random: Math.random });
+/** @type {Admission | null} */
+const admission = signIn.content === "token" ? new Admission({ site, connection, requests: chat.requests, clock: systemClock, leave: forget }) : null;
 
 const welcome = new Welcome((chosen) => {
   name = chosen;
   connection.start();
 });
+const signingIn = new SignIn();
 const shell = new Shell(store, { leave, drawer: attend });
 const menu = new MessageMenu(store, {
   react: (dest, message, emoji, on) => chat.react(dest, message, emoji, on),
@@ -99,11 +114,17 @@ connection.addEventListener("ready", (event) => {
 });
 connection.addEventListener("refused", (event) => {
   const { code, reason, suggestion = "" } = /** @type {CustomEvent<import("./connection.js").Refusal>} */ (event).detail;
+  if (admission !== null) return;
   if (code === "unauthorized") identity.drop(name);
   ask(reason || "The server did not let you in.", suggestion);
 });
 connection.addEventListener("status", () => {
   const { phase, reason } = connection.status;
+  if (admission !== null) {
+    if (!shell.visible && phase === "waiting") signingIn.show("One moment", `${reason} Trying again…`);
+    if (!shell.visible && phase === "stopped") signingIn.show("That went wrong", `${reason} Please reload the page.`);
+    return;
+  }
   if (!shell.visible && phase === "waiting") welcome.waiting(`${reason} Trying again…`);
   if (!shell.visible && phase === "stopped") welcome.show(name, `${reason} Please reload the page.`);
 });
@@ -122,7 +143,26 @@ window.addEventListener("pageshow", (event) => {
 });
 
 followViewport();
-begin();
+if (admission === null) begin();
+else beginByToken(admission);
+
+/** The site around the page says who is there. @param {Admission} admission */
+function beginByToken(admission) {
+  shell.withoutLeaving();
+  if (!site.there) {
+    signingIn.show("This chat is part of a site", "That site knows who you are and signs you in. Please open the chat there.");
+    return;
+  }
+  const tell = (/** @type {string} */ title, /** @type {string} */ text) => (shell.visible ? store.tell(text) : signingIn.show(title, text));
+  admission.addEventListener("asked", (event) => {
+    const { detail: reason } = /** @type {CustomEvent<string>} */ (event);
+    if (reason !== "") tell("You are not let in yet", `${reason} Trying again…`);
+    else if (!shell.visible) signingIn.show("One moment", "You are being signed in.");
+  });
+  admission.addEventListener("out", () => signingIn.show("You are signed out", "Sign in at the site around this chat to go on."));
+  site.addEventListener("silent", () => tell("Who are you?", "The site around this chat does not say who you are. Please sign in there."));
+  admission.start();
+}
 
 /** Whoever was signed in here goes on, even before the server is reached. */
 function begin() {
@@ -143,10 +183,12 @@ function begin() {
 function enter() {
   if (shell.visible) return;
   welcome.hide();
+  signingIn.hide();
   shell.show();
   store.changed("session");
   attend();
-  composer.focus();
+  // Of a site around the page somebody may be writing elsewhere.
+  if (!site.there) composer.focus();
 }
 
 /** @param {string} reason @param {string} suggestion */
@@ -157,13 +199,18 @@ function ask(reason, suggestion) {
 }
 
 function leave() {
-  chat.leave();
+  forget();
   identity.leave();
+  welcome.show(identity.lastName);
+}
+
+/** Nothing of whoever was here stays on the screen. */
+function forget() {
+  chat.leave();
   ofThisTab.remove("active");
   composer.forget();
   search.forget();
   shell.hide();
-  welcome.show(identity.lastName);
 }
 
 /** @param {string} dest */

@@ -49,6 +49,7 @@
  * @property {User} user
  * @property {string} session
  * @property {string | null} [token]
+ * @property {number} [expires]  When the token ends that was shown, Unix time in ms.
  * @property {string} [key]  What this session signs with.
  * @property {number} protocol
  * @property {string} log
@@ -219,10 +220,13 @@ export function closeAdvice(code) {
 
 /**
  * @param {string} id
- * @param {{ name: string, token: string | null, log: string | null, resume: Record<string, number> }} data
+ * @param {{ name?: string, token: string | null, log: string | null, resume: Record<string, number> }} data
  * @returns {Frame}
  */
 export const hello = (id, data) => ({ type: "hello", id, data });
+
+/** A fresh token for the session that there is. @param {string} id @param {string} token @returns {Frame} */
+export const token = (id, token) => ({ type: "token", id, data: { token } });
 
 /** @param {string} id @param {string} dest @param {number} history @returns {Frame} */
 export const join = (id, dest, history) => ({ type: "join", id, dest, data: { history } });

@@ -34,6 +34,22 @@ impl Browser {
         self.client.goto(url).await.with_context(|| format!("cannot open {url}"))
     }
 
+    /// Turns to the page in the first frame of this one.
+    ///
+    /// # Errors
+    /// When there is no frame.
+    pub async fn enter_frame(&self) -> Result<()> {
+        Ok(self.client.enter_frame(0).await?)
+    }
+
+    /// Turns back to the page around the frame.
+    ///
+    /// # Errors
+    /// When the browser does not answer.
+    pub async fn leave_frame(&self) -> Result<()> {
+        Ok(self.client.enter_parent_frame().await?)
+    }
+
     /// Loads the page again.
     ///
     /// # Errors

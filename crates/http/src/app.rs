@@ -22,7 +22,7 @@ use warp::http::header::{
 use warp::http::{HeaderMap, Method, StatusCode};
 
 use crate::api;
-use crate::assets::Assets;
+use crate::assets::{Assets, ByToken};
 use crate::headers::Security;
 use crate::health;
 use crate::host::{Authority, Hosts};
@@ -45,6 +45,8 @@ pub struct HttpOptions {
     pub origins: Origins,
     /// Where the page comes from.
     pub assets: Assets,
+    /// Whether people come in by tokens only, which the site around the page gives it, and not by a name.
+    pub by_token: bool,
     /// The largest frame of a client, in bytes.
     pub frame_limit: usize,
     /// How long a request's body may take.
@@ -193,6 +195,7 @@ fn routes(
 ) -> impl Filter<Extract = (Reply,), Error = Infallible> + Clone + Send + Sync + 'static {
     let metrics = options.metrics.clone();
     let assets = options.assets.clone();
+    let by_token = options.by_token.then(|| ByToken::of(&options.security.embedders));
     let own = options.own.clone().unwrap_or_else(nothing);
     let lab = if options.lab { lab::routes(&bridge, options.origins.clone()) } else { nothing() };
     let status = bridge.clone();
@@ -216,8 +219,8 @@ fn routes(
         });
     let page = warp::method().and(warp::path::full()).and(warp::header::headers_cloned()).then(
         move |method: Method, path: FullPath, headers: HeaderMap| {
-            let assets = assets.clone();
-            async move { assets.answer(&method, path.as_str(), &headers).await }
+            let (assets, by_token) = (assets.clone(), by_token.clone());
+            async move { assets.answer(&method, path.as_str(), &headers, by_token.as_ref()).await }
         },
     );
     own.or(lab)

@@ -2,12 +2,15 @@
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rust_embed::RustEmbed;
+use sha2::{Digest, Sha256};
 use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
 use warp::http::{HeaderMap, Method, Response, StatusCode};
 use warp::hyper::body::Bytes;
 
+use crate::origin::{Origin, sources};
 use crate::problem::{Reply, method_not_allowed};
 
 /// Where the page comes from.
@@ -30,6 +33,37 @@ pub enum Assets {
 #[include = "img/*"]
 struct Page;
 
+/// Where the page says how people sign in: by a name, unless it is told otherwise.
+const BY_NAME: &str = "<meta name=\"mqttchat-sign-in\" content=\"name\">";
+
+/// What the page is told beside what is in its files.
+#[derive(Clone, Debug)]
+pub(crate) struct ByToken(Arc<str>);
+
+impl ByToken {
+    /// People come in by tokens only, of the server's own site or one of these, which show the page in a frame.
+    pub(crate) fn of(sites: &[Origin]) -> Self {
+        // An origin has nothing in it that means something in HTML.
+        let sites = sources(sites);
+        Self(
+            format!("<meta name=\"mqttchat-sign-in\" content=\"token\" data-sites=\"{}\">", sites.trim())
+                .into(),
+        )
+    }
+
+    fn tell(&self, asset: Asset) -> Asset {
+        let Ok(page) = std::str::from_utf8(&asset.bytes) else { return asset };
+        let bytes = Bytes::from(page.replacen(BY_NAME, &self.0, 1));
+        let tag = |_| entity_tag(&Sha256::digest(&bytes));
+        Asset { etag: asset.etag.map(tag), bytes }
+    }
+}
+
+fn entity_tag(hash: &[u8]) -> String {
+    let hex: String = hash.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+    format!("\"{hex}\"")
+}
+
 /// A file of the page.
 struct Asset {
     bytes: Bytes,
@@ -39,7 +73,13 @@ struct Asset {
 
 impl Assets {
     /// Answers a request for a file of the page.
-    pub(crate) async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Reply {
+    pub(crate) async fn answer(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+        by_token: Option<&ByToken>,
+    ) -> Reply {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return method_not_allowed("GET, HEAD").into_response();
         }
@@ -49,7 +89,13 @@ impl Assets {
             None => None,
         };
         match asset {
-            Some((content_type, asset)) => asset.answer(content_type, headers),
+            Some((content_type, asset)) => {
+                let asset = match by_token.filter(|_| name == "index.html") {
+                    Some(by_token) => by_token.tell(asset),
+                    None => asset,
+                };
+                asset.answer(content_type, headers)
+            }
             None => not_found(),
         }
     }
@@ -58,15 +104,12 @@ impl Assets {
         match self {
             Self::Embedded => {
                 let file = Page::get(name)?;
-                let tag = file.metadata.sha256_hash()[..12]
-                    .iter()
-                    .map(|byte| format!("{byte:02x}"))
-                    .collect::<String>();
+                let tag = entity_tag(&file.metadata.sha256_hash());
                 let bytes = match file.data {
                     Cow::Borrowed(bytes) => Bytes::from_static(bytes),
                     Cow::Owned(bytes) => bytes.into(),
                 };
-                Some(Asset { bytes, etag: Some(format!("\"{tag}\"")) })
+                Some(Asset { bytes, etag: Some(tag) })
             }
             Self::Directory(root) => {
                 let (root, name) = (root.clone(), name.to_owned());
@@ -181,6 +224,23 @@ mod tests {
         ] {
             assert!(!belongs_to_page(bad), "{bad}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_page_is_told_how_one_signs_in() {
+        let sites =
+            ["https://shop.example", "http://127.0.0.1:8000"].map(|site| Origin::parse(site).unwrap());
+        let page = Assets::Embedded.load("index.html").await.unwrap();
+        assert_eq!(std::str::from_utf8(&page.bytes).unwrap().matches(BY_NAME).count(), 1);
+        let before = page.etag.clone();
+        let told = ByToken::of(&sites).tell(page);
+        assert_ne!(told.etag, before);
+        let text = std::str::from_utf8(&told.bytes).unwrap();
+        assert!(!text.contains(BY_NAME));
+        assert!(
+            text.contains("content=\"token\" data-sites=\"https://shop.example http://127.0.0.1:8000\">")
+        );
+        assert!(ByToken::of(&[]).0.contains("data-sites=\"\">"));
     }
 
     #[test]

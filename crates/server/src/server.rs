@@ -206,6 +206,7 @@ impl ChatServer {
             hosts,
             origins: Origins::new(self.config.origins.clone()),
             assets: self.config.page.clone().map_or(Assets::Embedded, Assets::Directory),
+            by_token: self.keys.is_some(),
             frame_limit: self.config.limits.frame,
             body_timeout: self.config.front.body_timeout,
             sockjs: self.config.sockjs.clone().map(|sockjs| sockjs_options(sockjs, quota)),

@@ -45,6 +45,11 @@ export class Shell {
     return this.app.dataset.drawer === "open";
   }
 
+  /** Where a site around the page says who somebody is, they leave there. */
+  withoutLeaving() {
+    byId("leave").hidden = true;
+  }
+
   show() {
     this.app.hidden = false;
     this.update();

@@ -65,6 +65,7 @@ impl Site {
                 .page
                 .as_ref()
                 .map_or(Assets::Embedded, |page| Assets::Directory(page.path().to_owned())),
+            by_token: false,
             frame_limit: FRAME_LIMIT,
             body_timeout: setup.body_timeout.unwrap_or(PATIENCE),
             sockjs: Some(SockJsOptions {
