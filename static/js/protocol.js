@@ -76,8 +76,10 @@ export const DEFAULT_LIMITS = { text: 4096, frame: 65536, history: 200, resume: 
 
 const USER_ID = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 const NAME_LENGTH = 64;
-/** Control characters, bidi marks and overrides, zero-width and filling characters. */
-const INVISIBLE = /[\p{Cc}\p{Cs}\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\u{e0000}-\u{e0fff}]/u;
+/** What hides, or changes what is around it. The server decides; these are its rules. */
+const INVISIBLE = /[\p{Cc}\p{Cs}\p{Bidi_Control}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}\p{Zl}\p{Zp}\u2060-\u206f\u2800\ufff0-\ufffb\u{e0000}-\u{e0fff}]/u;
+/** Selectors where they are seen: behind what comes as text and as emoji, and in Mongolian. */
+const SELECTED = /([^\p{Alphabetic}\p{N}\p{White_Space}\p{Cc}\p{Default_Ignorable_Code_Point}\0-\x7f]|[\u2139\u24c2])[\ufe0e\ufe0f]|([\u1820-\u18aa])[\u180b-\u180d\u180f]/gu;
 
 /**
  * A text message as a frame, or null for what is no frame at all: a client ignores what it does not know.
@@ -158,7 +160,7 @@ export function checkName(input, what = "name") {
   if (countCharacters(name) > NAME_LENGTH) {
     return { name: null, problem: `That ${what} is too long: ${NAME_LENGTH} characters are the limit.` };
   }
-  if (INVISIBLE.test(name)) {
+  if (INVISIBLE.test(name.replace(SELECTED, "$1$2"))) {
     return { name: null, problem: `That ${what} contains invisible characters. Please type it without them.` };
   }
   return { name, problem: null };

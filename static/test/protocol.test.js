@@ -21,7 +21,9 @@ test("names are trimmed, counted in characters, and have nothing invisible in th
   assert.equal(protocol.checkName("  Ann  ").name, "Ann");
   assert.equal(protocol.checkName("Дмитрий 🙂").name, "Дмитрий 🙂");
   assert.equal(protocol.checkName("🙂".repeat(64)).problem, null);
-  for (const bad of ["", "   ", "🙂".repeat(65), "a\u202eb", "a\u200bb", "a\u0007b", "a\nb", "a\u2066b", "\ud800"]) {
+  for (const good of ["I ❤\ufe0f you", "\u2139\ufe0f", "\u182a\u180b\u1820"]) assert.equal(protocol.checkName(good).name, good);
+  for (const bad of ["", "   ", "🙂".repeat(65), "a\u202eb", "a\u200bb", "a\u0007b", "a\nb", "a\u2066b", "\ud800",
+    "A\u034fnn", "An\ufe0fn", "❤\ufe0f\ufe0f", "An\u180bn", "An\u{1d173}n", "\u2800", "a\ufffe", "a\u{1ffff}"]) {
     assert.equal(protocol.checkName(bad).name, null, JSON.stringify(bad));
     assert.match(protocol.checkName(bad).problem ?? "", /\w/);
   }

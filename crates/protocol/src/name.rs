@@ -18,7 +18,7 @@ impl DisplayName {
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim_matches(' ');
         let chars = text.chars().count();
-        ((1..=NAME_MAX).contains(&chars) && !text.trim().is_empty() && !text.chars().any(is_deceptive))
+        ((1..=NAME_MAX).contains(&chars) && !text.trim().is_empty() && !deceives(text))
             .then(|| Self(text.into()))
     }
 
@@ -69,13 +69,38 @@ impl serde::Serialize for DisplayName {
     }
 }
 
-/// Characters that hide, reorder or break the text around them (Unicode `Cc`, `Bidi_Control`, zero-width and fillers).
+/// Whether something in it hides, or changes what is around it.
+fn deceives(text: &str) -> bool {
+    let mut before = None;
+    text.chars().any(|c| {
+        let previous = before.replace(c);
+        match c {
+            // Text or emoji: seen behind a symbol only. Elsewhere it makes one name look like another.
+            '\u{fe0e}' | '\u{fe0f}' => !previous.is_some_and(is_symbol),
+            // Forms of Mongolian letters.
+            '\u{180b}'..='\u{180d}' | '\u{180f}' => !matches!(previous, Some('\u{1820}'..='\u{18aa}')),
+            _ => is_deceptive(c),
+        }
+    })
+}
+
+/// Whether `c` is something that comes as text and as emoji; some letters do.
+fn is_symbol(c: char) -> bool {
+    matches!(c, '\u{2139}' | '\u{24c2}')
+        || !(c.is_ascii() || c.is_alphanumeric() || c.is_whitespace() || is_deceptive(c))
+}
+
+/// Characters that hide, reorder or break the text around them: Unicode's `Cc`, `Bidi_Control` and
+/// `Default_Ignorable_Code_Point` (`DerivedCoreProperties.txt` of Unicode 17), separators of lines, marks of annotations,
+/// the blank of Braille, and what is no character.
 fn is_deceptive(c: char) -> bool {
     c.is_control()
         || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'
-            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}'
+            | '\u{3164}' | '\u{fdd0}'..='\u{fdef}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+        || u32::from(c) & 0xfffe == 0xfffe
 }
 
 /// ASCII letters and digits in lower case, runs of others as one `-`, trimmed, at most 64 characters.
@@ -100,8 +125,19 @@ mod tests {
 
     #[test]
     fn names_of_any_script() {
-        for good in ["Ann", " Ann ", "Ångström", "小明", "Мария-Луиза", "a\u{301}", &"ü".repeat(64), "🦀"]
-        {
+        for good in [
+            "Ann",
+            " Ann ",
+            "Ångström",
+            "小明",
+            "Мария-Луиза",
+            "a\u{301}",
+            &"ü".repeat(64),
+            "🦀",
+            "I ❤\u{fe0f} you",
+            "\u{2139}\u{fe0f}",
+            "\u{182a}\u{180b}\u{1820}",
+        ] {
             assert!(DisplayName::parse(good).is_some(), "{good}");
         }
         for bad in [
@@ -114,6 +150,18 @@ mod tests {
             "\u{feff}a",
             "\u{3164}",
             "a\u{2028}",
+            "A\u{34f}nn",
+            "An\u{fe0f}n",
+            "❤\u{fe0f}\u{fe0f}",
+            "\u{fe0f}",
+            "An\u{fe00}n",
+            "An\u{180b}n",
+            "An\u{1d173}n",
+            "An\u{1bca0}n",
+            "\u{2800}",
+            "a\u{fffe}",
+            "a\u{1ffff}",
+            "a\u{fdd0}",
             &"ü".repeat(65),
         ] {
             assert!(DisplayName::parse(bad).is_none(), "{bad:?}");
