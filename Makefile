@@ -38,11 +38,12 @@ build: ## Build the release binary, target/release/mqttchat
 
 # --- testing -----------------------------------------------------------------------------------
 
-.PHONY: test test-unit test-component test-contract test-integration test-e2e test-chaos chaos-campaign test-js test-tools
+.PHONY: test test-unit test-component test-fuzz test-contract test-integration test-e2e test-chaos chaos-campaign test-js test-tools
 .PHONY: test-system test-ui-acceptance test-functional
-test: ## Run all tests: unit, component, contract, integration, end to end, chaos
+test: ## Run all tests: unit, component, fuzzing, contract, integration, end to end, chaos
 	@$(MAKE) test-unit
 	@$(MAKE) test-component
+	@$(MAKE) test-fuzz
 	@$(MAKE) test-contract
 	@$(MAKE) test-integration
 	@$(MAKE) test-e2e
@@ -54,6 +55,9 @@ test-unit: test-js ## Tests inside the crates, their examples in the documentati
 
 test-component: test-tools ## Tests of one crate at a time through its public interface (crates/*/tests)
 	$(RUN_TESTS) --exclude mqttchat-e2e --test '*'
+
+test-fuzz: test-tools ## What strangers' bytes are parsed by, under a fuzzer for a moment (FUZZ_SECONDS=… for each target)
+	@tests/fuzz.sh
 
 test-contract: test-tools ## The client protocol and the HTTP API against the real server (docs/protocol.md, docs/api.md)
 	$(BUILD_SERVER)
@@ -81,13 +85,12 @@ chaos-campaign: test-tools ## The same until 100 kills and 200,000 messages are 
 	@tests/campaign.sh
 
 # What they find goes to fuzz/artifacts; inputs that reach something new are kept below fuzz/target.
-FUZZ_SECONDS ?= 60
 .PHONY: fuzz
-fuzz: ## What strangers' bytes are parsed by, under a fuzzer; needs nightly Rust and cargo-fuzz (FUZZ_SECONDS=… for each)
+fuzz: ## The same for longer, and with a sanitizer; needs nightly Rust and cargo-fuzz (FUZZ_SECONDS=… for each target)
 	for target in $$($(CARGO) +nightly fuzz list); do \
 		mkdir -p "fuzz/target/corpus/$$target"; \
 		$(CARGO) +nightly fuzz run "$$target" "fuzz/target/corpus/$$target" "fuzz/corpus/$$target" -- \
-			-max_total_time=$(FUZZ_SECONDS) -max_len=4096; \
+			-max_total_time=$(or $(FUZZ_SECONDS),60) -max_len=4096; \
 	done
 
 # What others wrote to test servers. Both want Python 2.7, which no system has by itself any more (PYTHON2=… says where it is).
@@ -115,6 +118,7 @@ check: check-fmt check-clippy check-docs check-features check-dependencies check
 
 check-fmt:
 	$(CARGO) fmt --all -- --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml -- --check
 
 check-clippy:
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
@@ -139,6 +143,7 @@ check-settings:
 
 fmt: ## Format the Rust code
 	$(CARGO) fmt --all
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 
 # --- containers --------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that what the tests run against is there: Mosquitto, RabbitMQ, PostgreSQL, Chromium, Node. Installs it on Debian
-# as root.
+# Makes sure that what the tests run against is there: Mosquitto, RabbitMQ, PostgreSQL, Chromium, Node, a C++ compiler for
+# libFuzzer. Installs it on Debian as root.
 set -euo pipefail
 cd "$(dirname "$0")"
 PATH=$PATH:/usr/sbin:/usr/local/sbin
@@ -19,6 +19,7 @@ declare -A package_of=(
     [node]=nodejs
     [npm]=npm
     [curl]=curl
+    [g++]=g++
     [strace]=strace
 )
 
