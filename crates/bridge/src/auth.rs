@@ -34,6 +34,8 @@ pub struct Grant {
     pub rooms: Option<Arc<[RoomId]>>,
     /// The serial of the guest token that was shown, which ends with the next one that is issued.
     pub(crate) serial: Option<u64>,
+    /// How often the user had been locked out; one more time ends it.
+    pub(crate) blocks: Option<u64>,
     /// The API key that was shown, by its number.
     pub(crate) key: Option<u64>,
     /// What the token that was shown, or given for it, is signed with.
@@ -49,6 +51,7 @@ impl Default for Grant {
             scopes: Scopes::ALL,
             rooms: None,
             serial: None,
+            blocks: None,
             key: None,
             signed: None,
             as_of: None,
@@ -125,19 +128,20 @@ impl Hub {
                 DisplayName::parse(&identity.name).or_else(|| DisplayName::parse(identity.user.as_str()));
             let Some(name) = name else { return Ok(identity) };
             identity.name = name.to_shared();
-            self.vouch(issuer, &identity.user, &name).await?;
+            identity.grant.blocks = Some(self.vouch(issuer, &identity.user, &name).await?);
         }
         Ok(identity)
     }
 
-    /// Makes somebody a user of this server, or sees that they are one already, of the same issuer.
+    /// Makes somebody a user of this server, or sees that they are one already, of the same issuer. Gives how often they
+    /// were locked out ([`User::blocks`]).
     ///
     /// # Errors
     /// [`Denied`]: the id is somebody else's, or blocked, or the store is away.
-    pub(crate) async fn vouch(&self, issuer: &str, user: &UserId, name: &DisplayName) -> Result<(), Denied> {
+    pub(crate) async fn vouch(&self, issuer: &str, user: &UserId, name: &DisplayName) -> Result<u64, Denied> {
         let known = match self.store.user(user).await.map_err(store_away)? {
             None => match self.store.claim_user(user, name, issuer).await.map_err(store_away)? {
-                ClaimOutcome::Created(_) => return Ok(()),
+                ClaimOutcome::Created(user) => return Ok(user.blocks),
                 // By another session of theirs at the same moment, or by somebody else.
                 ClaimOutcome::Taken => self.store.user(user).await.map_err(store_away)?,
             },
@@ -151,9 +155,9 @@ impl Hub {
             Some(user) if user.blocked => unauthorized(BLOCKED),
             Some(user) if *user.name != *name.as_str() => {
                 self.store.rename_user(&user.id, name).await.map_err(store_away)?;
-                Ok(())
+                Ok(user.blocks)
             }
-            _ => Ok(()),
+            known => Ok(known.map_or(0, |user| user.blocks)),
         }
     }
 }
@@ -224,7 +228,8 @@ impl Guests {
     fn identity(&self, user: &User, signing: u32) -> Identity {
         let token = Token { user: user.id.clone(), serial: user.serial }.issue(&self.store.keyring());
         let signed = Some(Signed::Secret(signing));
-        let grant = Grant { serial: Some(user.serial), signed, ..Grant::default() };
+        let (serial, blocks) = (Some(user.serial), Some(user.blocks));
+        let grant = Grant { serial, blocks, signed, ..Grant::default() };
         Identity { user: user.id.clone(), name: user.name.clone(), token: Some(token), grant }
     }
 }

@@ -32,7 +32,8 @@ impl Hub {
                 }
             });
         }
-        let grant = Grant { scopes: key.scopes, key: Some(key.id), as_of: Some(as_of), ..Grant::default() };
+        let (blocks, as_of) = (Some(key.blocks), Some(as_of));
+        let grant = Grant { scopes: key.scopes, key: Some(key.id), blocks, as_of, ..Grant::default() };
         Ok(Identity { user: key.user, name: key.name, token: None, grant })
     }
 }

@@ -176,7 +176,7 @@ impl Lab {
             Refusal::new(ErrorCode::Forbidden, reason)
         };
         match self.hub.vouch(ISSUER, &user, &name).await {
-            Ok(()) => Ok(Caller::new(user, name.to_shared())),
+            Ok(_) => Ok(Caller::new(user, name.to_shared())),
             Err(crate::auth::Denied::Refused(refusal)) => Err(refusal),
             Err(error) => Err(denied(error)),
         }

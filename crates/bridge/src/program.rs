@@ -86,8 +86,9 @@ impl Bridge {
     /// # Errors
     /// [`Denied`]: the id came here by another issuer, or is blocked, or the store can't be asked.
     pub async fn speak_for(&self, issuer: &str, user: UserId, name: &DisplayName) -> Result<Program, Denied> {
-        self.hub.vouch(issuer, &user, name).await?;
-        Ok(self.program_of(Identity { user, name: name.to_shared(), token: None, grant: Grant::default() }))
+        let blocks = Some(self.hub.vouch(issuer, &user, name).await?);
+        let grant = Grant { blocks, ..Grant::default() };
+        Ok(self.program_of(Identity { user, name: name.to_shared(), token: None, grant }))
     }
 
     /// A program that speaks for a user who was signed in just now.

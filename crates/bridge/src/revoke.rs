@@ -23,6 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(300);
 /// Users and keys that are asked about at once.
 const PAGE: usize = 1000;
 
+const BLOCKED_MEANWHILE: &str = "an operator has blocked this user, and let them in again: sign in anew";
 const KEY_REVOKED: &str = "this API key was revoked";
 const NEWER_TOKEN: &str = "a newer token was issued for this user; use that one";
 const KEY_GONE: &str = "what this token was signed with is no longer good; sign in with a fresh one";
@@ -101,6 +102,8 @@ impl Hub {
             let standing = standings.get(&session.who.user);
             let why = if standing.is_some_and(|standing| standing.blocked) {
                 BLOCKED
+            } else if grant.blocks.is_some_and(|blocks| standing.is_some_and(|now| now.blocks != blocks)) {
+                BLOCKED_MEANWHILE
             } else if grant.serial.is_some_and(|serial| standing.is_some_and(|now| now.serial != serial)) {
                 NEWER_TOKEN
             } else if grant.key.is_some_and(|key| revoked.contains(&key)) {

@@ -273,6 +273,31 @@ async fn who_is_no_longer_welcome_is_told_and_others_stay() {
     operator.close().await;
 }
 
+/// Who locks somebody out and lets them in again wants them out, however fast they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_was_undone_has_ended_the_sessions() {
+    let app = App::start().await;
+    let operator = operator(&app).await;
+    let (mut ann, mut bob) = (app.join("Ann").await, app.join("Bob").await);
+    let (_, program) = key(&app, &operator, "Bot", "read").await;
+    let mut stream = app.follow(&program, Dest::Public).await;
+    for id in ["ann", "bot"] {
+        operator.set_blocked(&user(id), true).await.unwrap();
+        operator.set_blocked(&user(id), false).await.unwrap();
+    }
+    let (_, ready) = hello(&app, json!({"token": ann.next_token()})).await;
+    assert_eq!(ready["data"]["user"]["id"], "ann", "by then they are welcome");
+    assert!(ended(&mut ann).await.contains("blocked"));
+    assert!(ended(&mut stream).await.contains("blocked"));
+    let (mut again, _) = hello(&app, json!({"token": ann.next_token()})).await;
+    for client in [&mut bob, &mut again] {
+        client.settled().await;
+        client.say("m1", "public", "still here").await;
+        client.expect("100").await;
+    }
+    operator.close().await;
+}
+
 /// Between the look at somebody and their session's registration nothing is lost that was taken away.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_locked_out_on_the_way_in_stays_out() {

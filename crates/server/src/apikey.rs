@@ -6,17 +6,24 @@ use mqttchat_store::{ApiKey, KeyOutcome, NewApiKey, Operator, Scopes};
 
 use crate::cli::{ApiKeyCommand, Scope};
 use crate::config::Config;
-use crate::operator::{Said, open, table as table_of, time};
+use crate::operator::{Said, exists, open, open_or_make, place, table as table_of, time};
 
 /// Carries out one of the commands. Needs a tokio runtime.
 ///
 /// # Errors
 /// One sentence for the operator.
 pub async fn apikey(config: &Config, command: &ApiKeyCommand) -> anyhow::Result<Said> {
-    let operator = open(config).await?;
+    // A key may be made before the first start, so that whatever starts the server can bring it along.
+    let is_new = matches!(command, ApiKeyCommand::Create { .. }) && !exists(config).await?;
+    let operator = if is_new { open_or_make(config).await? } else { open(config).await? };
     let said = carry_out(&operator, command).await;
     operator.close().await;
-    said
+    said.map(|said| match said.remark {
+        Some(remark) if is_new => {
+            Said { remark: Some(format!("{remark}; a new database was made {}", place(config))), ..said }
+        }
+        remark => Said { remark, ..said },
+    })
 }
 
 async fn carry_out(operator: &Operator, command: &ApiKeyCommand) -> anyhow::Result<Said> {
@@ -86,6 +93,7 @@ mod tests {
             name: "Größe".into(),
             user: UserId::parse("gr-e").unwrap(),
             blocked: false,
+            blocks: 0,
             scopes: Scopes::ALL,
             created: 0,
             used: None,

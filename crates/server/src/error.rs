@@ -38,6 +38,14 @@ pub enum StartError {
         /// What is wrong with it.
         source: StoreError,
     },
+    /// There is no database yet for a command to work on.
+    #[error(
+        "there is no database {place}: name the one of your server with --data or --database; a server makes one when it starts"
+    )]
+    NoDatabase {
+        /// Where there is none, as words, without the login.
+        place: String,
+    },
     /// The database of many nodes can't be used.
     #[error("can't use the database {database}: {source}")]
     Database {

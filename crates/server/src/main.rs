@@ -28,7 +28,11 @@ fn main() -> ExitCode {
     };
     match run(&cli) {
         Ok(code) => code,
-        Err(error) => refused(&error.to_string()),
+        Err(error) => {
+            let code = refused(&error.to_string());
+            let nothing_there = matches!(error.downcast_ref(), Some(StartError::NoDatabase { .. }));
+            if nothing_there { ExitCode::FAILURE } else { code }
+        }
     }
 }
 

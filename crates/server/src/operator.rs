@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use mqttchat_store::{Operator, StoreOptions};
+use mqttchat_store::{Operator, StoreError, StoreOptions};
 
 use crate::config::Config;
 use crate::error::StartError;
@@ -16,14 +16,45 @@ pub struct Said {
     pub remark: Option<String>,
 }
 
+/// Opens the store that is there. In a new one there is nobody whom a command could be about: it would report what was
+/// done to nobody, while those who are meant are elsewhere.
 pub(crate) async fn open(config: &Config) -> Result<Operator, StartError> {
+    if exists(config).await? {
+        open_or_make(config).await
+    } else {
+        Err(StartError::NoDatabase { place: place(config) })
+    }
+}
+
+/// Whether there is a store already.
+pub(crate) async fn exists(config: &Config) -> Result<bool, StartError> {
+    Operator::exists(&options(config)).await.map_err(|source| unusable(config, source))
+}
+
+/// Opens the store; where there is none, makes it.
+pub(crate) async fn open_or_make(config: &Config) -> Result<Operator, StartError> {
+    Operator::open(options(config)).await.map_err(|source| unusable(config, source))
+}
+
+/// Where the store is, without the login.
+pub(crate) fn place(config: &Config) -> String {
     match &config.database {
-        Some(database) => Operator::open(StoreOptions::postgres(database.secret()))
-            .await
-            .map_err(|source| StartError::Database { database: database.to_string(), source }),
-        None => Operator::open(StoreOptions::sqlite(&config.data))
-            .await
-            .map_err(|source| StartError::Store { data: config.data.clone(), source }),
+        Some(database) => format!("at {database}"),
+        None => format!("in the data directory {}", config.data.display()),
+    }
+}
+
+fn options(config: &Config) -> StoreOptions {
+    match &config.database {
+        Some(database) => StoreOptions::postgres(database.secret()),
+        None => StoreOptions::sqlite(&config.data),
+    }
+}
+
+fn unusable(config: &Config, source: StoreError) -> StartError {
+    match &config.database {
+        Some(database) => StartError::Database { database: database.to_string(), source },
+        None => StartError::Store { data: config.data.clone(), source },
     }
 }
 

@@ -254,6 +254,49 @@ fn commands_that_only_print() {
     assert!(said.contains("line 2") && said.contains("did you mean limits.frame?"), "{said}");
 }
 
+/// A mistyped place is no server's: who was told "rotated" or saw no users there would be deceived.
+#[test]
+fn commands_on_users_want_a_database_that_is_there() {
+    let home = TempDir::new().unwrap();
+    let nowhere = home.path().join("typo");
+    let on = |command: &str| {
+        let words: Vec<&str> = command.split(' ').chain(["--data", nowhere.to_str().unwrap()]).collect();
+        run(home.path(), &words)
+    };
+    let refused = |command: &str| {
+        let output = on(command);
+        let said = text(&output.stderr);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""), "{command}: {said}");
+        assert!(said.contains(nowhere.to_str().unwrap()) && said.contains("--data"), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    };
+    let commands = [
+        "user list",
+        "user block ann",
+        "user unblock ann",
+        "user token ann",
+        "secret rotate",
+        "apikey list",
+        "apikey revoke bot",
+    ];
+    commands.into_iter().for_each(refused);
+    assert!(!nowhere.exists(), "nothing is made");
+    // A directory that something else made is no database either, nor is a file.
+    std::fs::create_dir(&nowhere).unwrap();
+    commands.into_iter().for_each(refused);
+    assert_eq!(nowhere.read_dir().unwrap().count(), 0);
+    std::fs::write(nowhere.join("mqttchat.db"), "").unwrap();
+    refused("user list");
+    std::fs::remove_file(nowhere.join("mqttchat.db")).unwrap();
+    let made = on("apikey create bot");
+    assert!(made.status.success() && text(&made.stdout).starts_with("mck_"), "{}", text(&made.stderr));
+    assert!(text(&made.stderr).contains("a new database was made"), "{}", text(&made.stderr));
+    let made = on("apikey create other");
+    assert!(!text(&made.stderr).contains("new database"), "{}", text(&made.stderr));
+    assert!(text(&on("user list").stdout).contains("bot"));
+    assert!(on("secret rotate").status.success());
+}
+
 #[test]
 fn keys_of_programs_are_made_and_revoked_while_the_server_runs() {
     let home = tempfile::tempdir().unwrap();

@@ -70,6 +70,8 @@ pub struct ApiKey {
     pub user: UserId,
     /// Whether an operator has locked that user out.
     pub blocked: bool,
+    /// How often one has: see [`crate::User::blocks`].
+    pub blocks: u64,
     /// What it may be used for.
     pub scopes: Scopes,
     /// When it was made, Unix time in ms.

@@ -30,6 +30,17 @@ macro_rules! on {
 }
 
 impl Operator {
+    /// Whether a server, or a command, has made a store there already. Nothing is made or changed.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a database can't be asked.
+    pub async fn exists(options: &StoreOptions) -> Result<bool, StoreError> {
+        match &options.place {
+            Place::Sqlite(directory) => Ok(Beside::exists(directory)),
+            Place::Postgres(url) => Postgres::exists(url).await,
+        }
+    }
+
     /// Opens the store; where there is none yet, or an older one that nobody uses, it is made or migrated.
     ///
     /// # Errors

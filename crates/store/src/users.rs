@@ -19,6 +19,8 @@ pub struct User {
     pub serial: u64,
     /// Whether an operator has locked them out.
     pub blocked: bool,
+    /// How often one has: sessions of before end, also when the block was undone before anybody saw it.
+    pub blocks: u64,
     /// When the id was claimed, Unix time in ms.
     pub created: u64,
     /// When they were last there, Unix time in ms. While they are there: when they last were before.
@@ -43,6 +45,8 @@ pub struct Standing {
     pub serial: u64,
     /// Whether an operator has locked them out.
     pub blocked: bool,
+    /// How often one has: sessions of before end, also when the block was undone before anybody saw it.
+    pub blocks: u64,
 }
 
 impl Store {

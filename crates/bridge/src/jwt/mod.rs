@@ -130,13 +130,16 @@ impl Jwt {
             signed: Some(Signed::Key(mark)),
             ..Grant::default()
         };
-        let identity = |name: Arc<str>| Identity { user: user.clone(), name, token: None, grant };
+        let identity = |name: Arc<str>, blocks: u64| {
+            let grant = Grant { blocks: Some(blocks), ..grant };
+            Identity { user: user.clone(), name, token: None, grant }
+        };
         let mut known = self.store.user(&user).await.map_err(store_away)?;
         if known.is_none() {
             let name = named.clone().or_else(|| DisplayName::parse(user.as_str()));
             let name = name.ok_or_else(|| unauthorized("no name can be made from the token"))?;
             match self.store.claim_user(&user, &name, &issuer).await.map_err(store_away)? {
-                ClaimOutcome::Created(user) => return Ok(identity(user.name)),
+                ClaimOutcome::Created(user) => return Ok(identity(user.name, user.blocks)),
                 // By another session of theirs at the same moment, or by somebody else.
                 ClaimOutcome::Taken => known = self.store.user(&user).await.map_err(store_away)?,
             }
@@ -151,7 +154,7 @@ impl Jwt {
             self.store.rename_user(&user, &name).await.map_err(store_away)?;
             known.name = name.to_shared();
         }
-        Ok(identity(known.name))
+        Ok(identity(known.name, known.blocks))
     }
 }
 

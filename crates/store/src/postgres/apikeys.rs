@@ -15,7 +15,7 @@ use crate::{ApiKey, KeyOutcome, NewApiKey, Scopes, StoreError};
 macro_rules! key {
     ($rest:literal) => {
         concat!(
-            "SELECT k.id, k.name, u.id, u.blocked, k.scopes, k.created, k.used, k.revoked
+            "SELECT k.id, k.name, u.id, u.blocked, k.scopes, k.created, k.used, k.revoked, u.blocks
              FROM apikeys k JOIN users u ON u.party = k.party ",
             $rest
         )
@@ -104,5 +104,6 @@ fn key(row: &Row) -> Result<ApiKey, Fault> {
         created: number(row, 5)?,
         used: value::<Option<i64>>(row, 6)?.map(unsigned),
         revoked: value::<Option<i64>>(row, 7)?.map(unsigned),
+        blocks: number(row, 8)?,
     })
 }

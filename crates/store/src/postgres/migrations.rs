@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_search.sql"),
     include_str!("migrations/0005_purges.sql"),
     include_str!("migrations/0006_moves.sql"),
+    include_str!("migrations/0007_blocks.sql"),
 ];
 
 /// Nodes that start at once take turns. Waits for as long as another's migration takes.
@@ -44,6 +45,12 @@ pub(super) async fn settle(session: &Session) -> Result<Installation, StoreError
     let installation = installation(session).await?;
     session.run("COMMIT").await.map_err(failed)?;
     Ok(installation)
+}
+
+/// Whether it was ever brought to any version.
+pub(super) async fn was_run(session: &Session) -> Result<bool, Fault> {
+    let there = session.query("SELECT to_regclass('mqttchat.meta') IS NOT NULL", &[]).await?;
+    Ok(there.first().is_some_and(|row| row.get(0)))
 }
 
 async fn migrate(session: &Session) -> Result<(), StoreError> {

@@ -76,6 +76,13 @@ pub(crate) fn check(url: &str) -> Result<(), StoreError> {
 }
 
 impl Postgres {
+    /// Whether a store was made in this database already.
+    pub(crate) async fn exists(url: &str) -> Result<bool, StoreError> {
+        let session = Database::parse(url)?.connect_to_any(&Handle::current()).await;
+        let exists = migrations::was_run(&session.map_err(|fault| StoreError::from(&fault))?).await;
+        exists.map_err(|fault| StoreError::from(&fault))
+    }
+
     pub(crate) async fn open(url: &str, clock: Option<Clock>) -> Result<Self, StoreError> {
         let database = Arc::new(Database::parse(url)?);
         let runtime = Handle::current();

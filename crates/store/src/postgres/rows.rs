@@ -69,7 +69,7 @@ pub(super) const EARLIER_WIDTH: usize = ENTRY_WIDTH + 2;
 /// The columns of a user.
 macro_rules! user_columns {
     () => {
-        "id, name, issuer, serial, blocked, created, last_seen"
+        "id, name, issuer, serial, blocked, created, last_seen, blocks"
     };
 }
 pub(super) use user_columns;
@@ -84,6 +84,7 @@ pub(super) fn user(row: &Row) -> Result<User, Fault> {
         blocked: value(row, 4)?,
         created: number(row, 5)?,
         last_seen: number(row, 6)?,
+        blocks: number(row, 7)?,
     })
 }
 

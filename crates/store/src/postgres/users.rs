@@ -27,7 +27,10 @@ pub(super) const COUNT_REVOCATION: &str = "
     INSERT INTO meta (key, value) VALUES ('revocations', '1')
     ON CONFLICT (key) DO UPDATE SET value = (meta.value::bigint + 1)::text";
 
-const SET_BLOCKED: &str = concat!("UPDATE users SET blocked = $2 WHERE id = $1 RETURNING ", user_columns!());
+const SET_BLOCKED: &str = concat!(
+    "UPDATE users SET blocked = $2, blocks = blocks + CASE WHEN $2 THEN 1 ELSE 0 END WHERE id = $1 RETURNING ",
+    user_columns!()
+);
 const RENEW: &str = concat!("UPDATE users SET serial = serial + 1 WHERE id = $1 RETURNING ", user_columns!());
 
 impl Postgres {
@@ -38,12 +41,13 @@ impl Postgres {
 
     pub(crate) async fn standings(&self, among: &[UserId]) -> Result<Vec<Standing>, StoreError> {
         let among: Vec<&str> = among.iter().map(UserId::as_str).collect();
-        let sql = "SELECT id, serial, blocked FROM users WHERE id = ANY($1)";
+        let sql = "SELECT id, serial, blocked, blocks FROM users WHERE id = ANY($1)";
         all(&self.pool.read(sql, &[&among]).await?, |row| {
             Ok(Standing {
                 id: parsed(row, 0, UserId::parse)?,
                 serial: number(row, 1)?,
                 blocked: value(row, 2)?,
+                blocks: number(row, 3)?,
             })
         })
     }
@@ -81,6 +85,7 @@ impl Postgres {
             issuer: issuer.into(),
             serial: 1,
             blocked: false,
+            blocks: 0,
             created,
             last_seen: created,
         }))

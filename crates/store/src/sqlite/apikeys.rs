@@ -13,7 +13,7 @@ use crate::{ApiKey, KeyOutcome, NewApiKey, Scopes, StoreError};
 macro_rules! key {
     ($rest:literal) => {
         concat!(
-            "SELECT k.id, k.name, u.id, u.blocked, k.scopes, k.created, k.used, k.revoked
+            "SELECT k.id, k.name, u.id, u.blocked, k.scopes, k.created, k.used, k.revoked, u.blocks
              FROM apikeys k JOIN users u ON u.party = k.party ",
             $rest
         )
@@ -130,5 +130,6 @@ fn key(row: &Row<'_>) -> Result<ApiKey, Fault> {
         created: unsigned(row.get(5)?),
         used: row.get::<_, Option<i64>>(6)?.map(unsigned),
         revoked: row.get::<_, Option<i64>>(7)?.map(unsigned),
+        blocks: unsigned(row.get(8)?),
     })
 }

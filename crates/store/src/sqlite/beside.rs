@@ -3,6 +3,7 @@
 //! The server stays the only one that writes the log, so all that it remembers of it holds. What is written here it
 //! reads with its next question; the two take turns by SQLite's own locks.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,6 +26,14 @@ pub(crate) struct Beside {
 }
 
 impl Beside {
+    /// Whether there is a database, or something that keeps anybody from seeing whether there is.
+    pub(crate) fn exists(directory: &Path) -> bool {
+        match Directory::at(directory).database().metadata() {
+            Ok(file) => file.len() > 0,
+            Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+        }
+    }
+
     /// Whether there is a database with the schema that this program knows.
     pub(crate) fn is_ready(directory: &Path) -> bool {
         let path = Directory::at(directory).database();

@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_rooms.sql"),
     include_str!("migrations/0003_apikeys.sql"),
     include_str!("migrations/0004_search.sql"),
+    include_str!("migrations/0005_blocks.sql"),
 ];
 
 fn supported() -> i64 {

@@ -93,7 +93,7 @@ pub(super) fn entry_with_conversation(row: &Row<'_>) -> Result<Entry, Fault> {
 /// The columns of a user.
 macro_rules! user_columns {
     () => {
-        "id, name, issuer, serial, blocked, created, last_seen"
+        "id, name, issuer, serial, blocked, created, last_seen, blocks"
     };
 }
 pub(super) use user_columns;
@@ -108,6 +108,7 @@ pub(super) fn user(row: &Row<'_>) -> Result<User, Fault> {
         blocked: row.get(4)?,
         created: unsigned(row.get(5)?),
         last_seen: unsigned(row.get(6)?),
+        blocks: unsigned(row.get(7)?),
     })
 }
 

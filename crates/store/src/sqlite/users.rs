@@ -39,6 +39,7 @@ impl Sqlite {
                     issuer: issuer.as_str().into(),
                     serial: 1,
                     blocked: false,
+                    blocks: 0,
                     created: unsigned(now),
                     last_seen: unsigned(now),
                 }))
@@ -93,14 +94,17 @@ impl Sqlite {
         self.readers
             .read(move |connection| {
                 let mut statement =
-                    connection.prepare_cached("SELECT serial, blocked FROM users WHERE id = ?1")?;
+                    connection.prepare_cached("SELECT serial, blocked, blocks FROM users WHERE id = ?1")?;
                 let mut standings = Vec::with_capacity(among.len());
                 for id in among {
                     let found = statement
-                        .query_row([id.as_str()], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))
+                        .query_row([id.as_str()], |row| {
+                            Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get::<_, i64>(2)?))
+                        })
                         .optional()?;
-                    if let Some((serial, blocked)) = found {
-                        standings.push(Standing { id, serial: unsigned(serial), blocked });
+                    if let Some((serial, blocked, blocks)) = found {
+                        let (serial, blocks) = (unsigned(serial), unsigned(blocks));
+                        standings.push(Standing { id, serial, blocked, blocks });
                     }
                 }
                 Ok(standings)
@@ -137,7 +141,10 @@ pub(super) fn set_blocked(
     id: &UserId,
     blocked: bool,
 ) -> Result<Option<User>, Fault> {
-    connection.execute("UPDATE users SET blocked = ?2 WHERE id = ?1", params![id.as_str(), blocked])?;
+    connection.execute(
+        "UPDATE users SET blocked = ?2, blocks = blocks + ?2 WHERE id = ?1",
+        params![id.as_str(), blocked],
+    )?;
     count_revocation(connection)?;
     one(connection, id)
 }

@@ -83,6 +83,7 @@ macro_rules! behaviour {
             }
             welcome {
                 nothing_of_a_blocked_user_is_stored, a_new_serial_for_each_token, rotated_secrets_in_their_time,
+                commands_see_whether_it_is_there,
             }
             cursors {
                 own_entries_are_delivered, delivered_moves_forward_only, delivered_once_by_all_that_move_it,

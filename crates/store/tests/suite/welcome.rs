@@ -22,15 +22,24 @@ pub async fn nothing_of_a_blocked_user_is_stored(place: &impl Place) {
         assert!(matches!(refused, Err(AppendError::Blocked)), "{refused:?}");
     }
     say(&store, "bob", "m3").await;
-    let standing = |id: &str, serial, blocked| Standing { id: user(id), serial, blocked };
+    let standing = |id: &str, blocked| Standing { id: user(id), serial: 1, blocked, blocks: blocked.into() };
     let mut standings = store.standings(&[user("bob"), user("ann"), user("eve")]).await.unwrap();
     standings.sort_by(|one, other| one.id.cmp(&other.id));
-    assert_eq!(standings, [standing("ann", 1, true), standing("bob", 1, false)]);
+    assert_eq!(standings, [standing("ann", true), standing("bob", false)]);
     assert!(!store.set_blocked(&user("ann"), false).await.unwrap().unwrap().blocked);
     say(&store, "ann", "m4").await;
+    let ann = store.user(&user("ann")).await.unwrap().unwrap();
+    assert_eq!((ann.blocked, ann.blocks), (false, 1), "who was let in again was locked out nevertheless");
     assert!(store.revocations().await.unwrap() > counted);
     assert_eq!(store.set_blocked(&user("eve"), true).await.unwrap(), None);
     assert_eq!(operator.set_blocked(&user("eve"), true).await.unwrap(), None);
+}
+
+pub async fn commands_see_whether_it_is_there(place: &impl Place) {
+    assert!(!Operator::exists(&place.options()).await.unwrap());
+    assert!(!Operator::exists(&place.options()).await.unwrap(), "looking makes nothing");
+    open(place).await.close().await;
+    assert!(Operator::exists(&place.options()).await.unwrap());
 }
 
 pub async fn a_new_serial_for_each_token(place: &impl Place) {
