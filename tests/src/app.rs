@@ -304,8 +304,19 @@ pub struct Ended {
 /// # Errors
 /// When it is missing, or still runs after 30 s.
 pub async fn run(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Ended> {
+    run_with(args, std::iter::empty::<(&str, &str)>()).await
+}
+
+/// As [`run`], with these environment variables.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with(
+    args: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    variables: impl IntoIterator<Item = (impl AsRef<OsStr>, impl AsRef<OsStr>)>,
+) -> Result<Ended> {
     let mut command = command()?;
-    command.args(args).stdin(std::process::Stdio::null()).kill_on_drop(true);
+    command.args(args).envs(variables).stdin(std::process::Stdio::null()).kill_on_drop(true);
     let output = tokio::time::timeout(crate::PATIENCE, command.output())
         .await
         .context("mqttchat was expected to end, and still runs")??;

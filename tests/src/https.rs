@@ -1,10 +1,13 @@
 //! A server's certificate, and clients that know it.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -14,6 +17,9 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, crypto, version};
 
 use crate::PATIENCE;
+
+/// A day, in seconds.
+const DAY: i64 = 24 * 60 * 60;
 
 /// Both versions that are spoken.
 pub const VERSIONS: [&SupportedProtocolVersion; 2] = [&version::TLS12, &version::TLS13];
@@ -41,10 +47,34 @@ impl Certificate {
     /// # Errors
     /// When the files can't be written.
     pub fn renew(&mut self) -> Result<()> {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
-        std::fs::write(self.file(), made.cert.pem())?;
-        std::fs::write(self.key(), made.signing_key.serialize_pem())?;
-        self.der = made.cert.der().clone();
+        self.renew_for(-1..365)
+    }
+
+    /// Replaces it by one that is good from the first of these days on until the last, counted from now.
+    ///
+    /// # Errors
+    /// When the files can't be written.
+    pub fn renew_for(&mut self, days: Range<i64>) -> Result<()> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let on =
+            |day: i64| date_time_ymd(1970, 1, 1) + Duration::from_secs(now.saturating_add_signed(day * DAY));
+        let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+        (params.not_before, params.not_after) = (on(days.start), on(days.end));
+        let key = KeyPair::generate()?;
+        let made = params.self_signed(&key)?;
+        std::fs::write(self.file(), made.pem())?;
+        std::fs::write(self.key(), key.serialize_pem())?;
+        self.der = made.der().clone();
+        Ok(())
+    }
+
+    /// Puts this one, and its key, into the files of another.
+    ///
+    /// # Errors
+    /// When the files can't be written.
+    pub fn replace(&self, other: &Self) -> Result<()> {
+        std::fs::copy(self.file(), other.file())?;
+        std::fs::copy(self.key(), other.key())?;
         Ok(())
     }
 

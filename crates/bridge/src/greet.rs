@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::auth::{Denied, Identity};
 use crate::bridge::{Peer, Present, retry_after};
-use crate::budget::{knock, limited};
+use crate::budget::{Spending, Wallet, knock, limited};
 use crate::caller::Caller;
 use crate::command::{Outcome, store_away};
 use crate::cursor::Cursor;
@@ -212,6 +212,8 @@ async fn open(
         let reason = "this token gives no right to read, which a session needs";
         return Err(Refused::Unauthorized(reason.to_owned()));
     }
+    // Each time the log is read.
+    Wallet::new(hub.people.budget_of(&identity.user)).spend(Spending::Join)?;
     let (session, present) =
         open_as(hub, id, hello, &identity, None).await.map_err(|refusal| match refusal.code {
             ErrorCode::Unauthorized => Refused::Unauthorized(refusal.reason),

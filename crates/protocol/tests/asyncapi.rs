@@ -5,7 +5,9 @@
 
 mod schema;
 
-use mqttchat_protocol::ClientFrame;
+use std::collections::BTreeSet;
+
+use mqttchat_protocol::{ClientFrame, Command, RoomChange};
 use schema::{document, messages, misfit};
 
 #[test]
@@ -47,4 +49,75 @@ fn what_a_client_sends_is_a_frame() {
             assert!(ClientFrame::parse(&text).is_ok(), "{name}: {text}: {:?}", ClientFrame::parse(&text));
         }
     }
+}
+
+/// What the document calls a command. Whoever adds one is stopped here, describes it, and adds it to [`NAMES`].
+fn name(command: &Command) -> Option<&'static str> {
+    Some(match command {
+        Command::Hello(_) => "hello",
+        Command::Join { .. } => "join",
+        Command::Leave => "leave",
+        Command::Msg(_) => "say",
+        Command::Typing(_) => "typing",
+        Command::Read { .. } => "read",
+        Command::Received(_) => "received",
+        Command::History(_) => "history",
+        Command::Roster { .. } => "roster",
+        Command::Conversations { .. } => "conversations",
+        Command::Edit { .. } => "edit",
+        Command::Delete(_) => "delete",
+        Command::React { .. } => "react",
+        Command::Search { .. } => "search",
+        Command::Rooms { .. } => "rooms",
+        Command::Room(RoomChange::Create { .. }) => "roomCreate",
+        Command::Room(RoomChange::Update { .. }) => "roomUpdate",
+        Command::Room(RoomChange::Delete) => "roomDelete",
+        Command::Room(RoomChange::AddMember(_)) => "memberAdd",
+        Command::Room(RoomChange::RemoveMember(_)) => "memberRemove",
+        Command::Token(_) => "token",
+        Command::Ping => "ping",
+        Command::Pong => "clientPong",
+        // An application describes its own.
+        Command::Own { .. } => return None,
+    })
+}
+
+const NAMES: [&str; 23] = [
+    "hello",
+    "join",
+    "leave",
+    "say",
+    "typing",
+    "read",
+    "received",
+    "history",
+    "roster",
+    "conversations",
+    "edit",
+    "delete",
+    "react",
+    "search",
+    "rooms",
+    "roomCreate",
+    "roomUpdate",
+    "roomDelete",
+    "memberAdd",
+    "memberRemove",
+    "token",
+    "ping",
+    "clientPong",
+];
+
+#[test]
+fn every_command_is_described() {
+    let document = document();
+    let mut described = BTreeSet::new();
+    for (called, message) in messages(&document, "ask") {
+        for example in message["examples"].as_array().unwrap() {
+            let frame = ClientFrame::parse(&example["payload"].to_string()).unwrap();
+            assert_eq!(name(&frame.command), Some(&*called), "{example}");
+        }
+        described.insert(called);
+    }
+    assert_eq!(described, NAMES.map(str::to_owned).into());
 }

@@ -69,7 +69,7 @@ pub enum FrameError {
 /// Messages that may come together.
 pub const MESSAGES_MAX: usize = 1024;
 
-/// Parses a JSON array of strings. Halves of surrogate pairs, which JavaScript's strings can have, become U+FFFD.
+/// Parses a JSON array of strings, in UTF-8. Halves of surrogate pairs, which JavaScript's strings can have, become U+FFFD.
 ///
 /// # Errors
 /// [`FrameError`], in the words that SockJS's clients know.
@@ -77,7 +77,9 @@ pub fn decode(json: &[u8]) -> Result<Vec<String>, FrameError> {
     if json.is_empty() {
         return Err(FrameError::Payload);
     }
-    match serde_json::from_slice::<Vec<Text>>(json) {
+    // Strings are asked for as bytes, which serde_json doesn't look at.
+    let Ok(json) = std::str::from_utf8(json) else { return Err(FrameError::Json) };
+    match serde_json::from_str::<Vec<Text>>(json) {
         Ok(texts) if texts.len() > MESSAGES_MAX => Err(FrameError::TooMany),
         Ok(texts) => Ok(texts.into_iter().map(|text| text.0).collect()),
         Err(error) if error.is_data() => Err(FrameError::Payload),
@@ -142,7 +144,7 @@ mod tests {
         for payload in [&b""[..], b"1", b"null", b"{}", b"\"a\"", b"[1]", b"[[\"a\"]]"] {
             assert_eq!(decode(payload), Err(FrameError::Payload), "{payload:?}");
         }
-        for broken in [&br#"["x"#[..], b"[", b"x", br#"["a"] x"#, br#"["a",]"#] {
+        for broken in [&br#"["x"#[..], b"[", b"x", br#"["a"] x"#, br#"["a",]"#, b"[\"\xff\"]"] {
             assert_eq!(decode(broken), Err(FrameError::Json), "{broken:?}");
         }
     }

@@ -1,7 +1,7 @@
 //! What the server says is what docs/asyncapi.yaml describes: frames of sessions, and payloads on the broker.
 
 #[path = "../../../crates/protocol/tests/schema/mod.rs"]
-mod schema;
+pub(crate) mod schema;
 
 use std::collections::BTreeSet;
 

@@ -158,7 +158,84 @@ async fn files_that_tls_cannot_use_are_named_at_the_start() -> Result<()> {
         ])
         .await?;
         assert!(ended.status == Some(2) && ended.stderr.contains(said), "{said}: {ended:?}");
+        check_config(&file, &["--broker", "mqtts://localhost:1"], Some(said)).await?;
     }
+    Ok(())
+}
+
+/// Has a file checked, and demands that it is good, or that this is said.
+async fn check_config(file: &Path, arguments: &[&str], said: Option<&str>) -> Result<()> {
+    let (file, data) = (text(file), tempfile::tempdir()?);
+    let data = text(&data.path().join("data"));
+    let given = ["check-config", "--config", &file, "--data", &data];
+    let ended = app::run(given.iter().chain(arguments)).await?;
+    match said {
+        None => assert_eq!((ended.status, &*ended.stderr), (Some(0), ""), "{arguments:?}"),
+        Some(said) => {
+            assert!(ended.status == Some(2) && ended.stderr.contains(said), "{said}: {ended:?}");
+            assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+        }
+    }
+    assert!(!ended.stderr.contains("very-secret"), "{ended:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_file_that_settings_name_is_looked_at() -> Result<()> {
+    let authority = Authority::new()?;
+    let server = authority.server(&HERE)?;
+    let home = tempfile::tempdir()?;
+    let file = home.path().join("mqttchat.toml");
+    let (ca, key) = (text(&authority.path()), text(&server.key));
+    let jwt = |file: &str| {
+        format!("[auth]\nmode = \"jwt\"\n[auth.jwt]\nkey_file = {file:?}\nalgorithms = [\"ES256\"]\n")
+    };
+    let secret = home.path().join("secret");
+    std::fs::write(&secret, "a secret that is as long as HS256 wants it")?;
+    let database = |root: &str| {
+        let query = format!("sslmode=verify-full&sslrootcert={root}");
+        format!("database = \"postgres://chat:very-secret@127.0.0.1:1/chat?{query}\"\n")
+    };
+    let broker = |file: &str| format!("broker_config = {file:?}\n");
+    for (toml, said) in [
+        (jwt("/nowhere/keys.pem"), Some("/nowhere/keys.pem")),
+        (jwt(&text(&secret)), Some("it has no key for any of auth.jwt.algorithms")),
+        (database("/nowhere/root.pem"), Some("/nowhere/root.pem can't be read")),
+        (database(&key), Some("holds no certificate")),
+        (database(&ca), None),
+        (broker("/nowhere/broker.toml"), Some("/nowhere/broker.toml")),
+        (broker(&key), Some(&key)),
+        (broker(concat!(env!("CARGO_MANIFEST_DIR"), "/../broker.toml")), None),
+    ] {
+        std::fs::write(&file, &toml)?;
+        check_config(&file, &[], said).await.with_context(|| toml.clone())?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn files_of_tls_to_the_broker_are_read_again() -> Result<()> {
+    let (authority, other) = (Authority::new()?, Authority::new()?);
+    let broker = Mosquitto::builder().tls(&authority.server(&HERE)?).client_certificates(&authority.path());
+    let broker = broker.start().await?;
+    let outsider = Subscriber::start(&broker, "#").await?;
+    // What the server is told to use stays where it is, and is changed.
+    let used = other.client("mqttchat")?;
+    let toml = settings(&authority.path(), Some(&used));
+    let app = App::builder().broker(&broker.url_without_login()).config(&toml).start().await?;
+    expect_said(&app, "the broker is away").await?;
+
+    std::fs::write(&used.certificate, "no certificate at all")?;
+    app.hang_up()?;
+    expect_said(&app, "TLS to the broker stays as it is").await?;
+    let good = authority.client("mqttchat")?;
+    std::fs::copy(&good.certificate, &used.certificate)?;
+    std::fs::copy(&good.key, &used.key)?;
+    app.hang_up()?;
+    expect_said(&app, "the files of TLS to the broker were read again").await?;
+    expect_said(&app, "connected to the broker").await?;
+    app.user("Ann").await?.say("public", "with the new one").await?;
+    outsider.expect_text("with the new one").await?;
     Ok(())
 }
 

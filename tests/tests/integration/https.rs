@@ -1,5 +1,7 @@
 //! The server speaks TLS by itself.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use anyhow::{Context, Result, ensure};
 use futures::{SinkExt, StreamExt};
 use hyper::Request;
@@ -201,5 +203,69 @@ async fn files_that_are_no_good_are_named() -> Result<()> {
         assert!(ended.stderr.contains(name), "{ended:?}");
     }
     assert!(!data.exists(), "a refused start leaves nothing behind");
+    Ok(())
+}
+
+#[tokio::test]
+async fn how_long_a_certificate_is_good_is_told() -> Result<()> {
+    const UNTIL: &str = "mqttchat_tls_certificate_expires_timestamp_seconds ";
+    for (days, level, words) in [
+        (-10..-1, "ERROR", "has expired on 20"),
+        (2..10, "ERROR", "is not valid before 20"),
+        (-80..3, "WARN", "expires on 20"),
+        (-1..365, "", ""),
+    ] {
+        let mut certificate = Certificate::make()?;
+        certificate.renew_for(days)?;
+        let file = certificate.file().display().to_string();
+        let app = App::builder().args(certificate.args()).start().await?;
+        if level.is_empty() {
+            eventually("the metric", async || {
+                let metrics = certificate.get(app.address(), "/metrics").await?;
+                let until = metrics.lines().find_map(|line| line.strip_prefix(UNTIL));
+                let Some(until) = until else { return Ok(None) };
+                let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
+                let days = (until.parse::<f64>()? - now) / 86_400.0;
+                assert!((364.0..366.0).contains(&days), "{days} days");
+                Ok(Some(()))
+            })
+            .await?;
+            assert!(!app.output().iter().any(|line| line.contains(&file)), "{:?}", app.output());
+        } else {
+            logged(&app, words).await?;
+            let said = |line: &String| line.contains(level) && line.contains(words) && line.contains(&file);
+            assert!(app.output().iter().any(said), "{:?}", app.output());
+        }
+        let data = tempfile::tempdir()?;
+        let mut arguments =
+            vec!["check-config".to_owned(), "--data".to_owned(), data.path().display().to_string()];
+        arguments.extend(certificate.args());
+        let checked = app::run(arguments).await?;
+        assert_eq!(checked.status, Some(0), "{checked:?}");
+        assert_eq!(checked.stderr.contains(&format!("{file} {words}")), !words.is_empty(), "{checked:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_certificate_that_clients_refuse_replaces_no_good_one() -> Result<()> {
+    let (good, mut expired) = (Certificate::make()?, Certificate::make()?);
+    expired.renew_for(-10..-1)?;
+    let kept = Certificate::make()?;
+    good.replace(&kept)?;
+    let app = App::builder().args(good.args()).start().await?;
+    expired.replace(&good)?;
+    app.hang_up()?;
+    logged(&app, "the certificate in use stays").await?;
+    logged(&app, "has expired on 20").await?;
+    // It knows the one that the server was started with.
+    good.get(app.address(), "/healthz").await?;
+
+    let app = App::builder().args(expired.args()).start().await?;
+    logged(&app, "has expired on 20").await?;
+    kept.replace(&expired)?;
+    app.hang_up()?;
+    logged(&app, "the certificate was read again").await?;
+    good.get(app.address(), "/healthz").await?;
     Ok(())
 }

@@ -11,6 +11,7 @@
 mod postgres;
 
 mod access;
+mod compose;
 mod crash;
 mod crowd;
 mod devices;

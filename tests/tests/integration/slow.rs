@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use futures::{SinkExt, StreamExt};
 use mqttchat_e2e::{App, eventually};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -36,6 +37,18 @@ async fn who_takes_nothing_is_closed_and_has_lost_nothing_afterwards() -> Result
     let ready = sloth_socket.next().await.context("no answer to hello")??;
     assert!(ready.to_text()?.starts_with(r#"{"type":1000"#), "{ready}");
 
+    // So does a stream of events.
+    let alone = sessions(&app).await?;
+    let stream = TcpSocket::new_v4()?;
+    stream.set_recv_buffer_size(4096)?;
+    let mut stream = stream.connect(app.address()).await?;
+    let follow = format!(
+        "GET /api/v1/events?dest=public HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\r\n",
+        sleeper.token
+    );
+    stream.write_all(follow.as_bytes()).await?;
+    eventually("the stream", async || Ok((sessions(&app).await? > alone).then_some(()))).await?;
+
     // Far more than the kernel's buffers and the server's ring hold; nobody else notices.
     let text = "x".repeat(4000);
     let before = sessions(&app).await?;
@@ -45,8 +58,11 @@ async fn who_takes_nothing_is_closed_and_has_lost_nothing_afterwards() -> Result
         ann.send_together(&(0..100).map(message).collect::<Vec<_>>()).await?;
         last = ann.expect_accepted(&format!("{round}-99")).await?.seq;
     }
-    eventually("the server to give it up", async || Ok((sessions(&app).await? < before).then_some(())))
-        .await?;
+    eventually(
+        "the server to give both up",
+        async || Ok((sessions(&app).await? + 2 <= before).then_some(())),
+    )
+    .await?;
     bob.expect_where("the last message", |frame| frame["type"] == "msg" && frame["seq"] == last).await?;
 
     // What was on its way is still there to be read, without a hole; then the socket ends before the newest.

@@ -1,8 +1,12 @@
 //! Names, ids and texts that mean something elsewhere: to MQTT, to a database, to a reader's eyes.
 
 use anyhow::{Context, Result};
-use mqttchat_e2e::{App, Mosquitto, eventually};
+use hyper::Request;
+use mqttchat_e2e::mqtt::Subscriber;
+use mqttchat_e2e::{App, Mosquitto, eventually, http};
 use serde_json::{Value, json};
+
+use crate::postgres::Cluster;
 
 /// Characters with a meaning somewhere.
 const LOADED: [&str; 24] = [
@@ -35,7 +39,8 @@ const LOADED: [&str; 24] = [
 #[tokio::test]
 async fn ids_of_rooms_and_people_have_no_meaning_to_mqtt() -> Result<()> {
     let broker = Mosquitto::start().await?;
-    let app = App::builder().broker(&broker.url()).start().await?;
+    let watcher = Subscriber::start(&broker, "#").await?;
+    let app = App::builder().broker(&broker.url()).args(["--lab-api"]).start().await?;
     let mut ann = app.member("Ann").await?;
     for (number, loaded) in LOADED.iter().enumerate() {
         for (kind, dest, data) in [
@@ -53,7 +58,84 @@ async fn ids_of_rooms_and_people_have_no_meaning_to_mqtt() -> Result<()> {
             ann.ping().await?;
         }
     }
+    by_http(&app, &ann.token).await?;
+    by_the_lab(&app).await?;
     ann.say("public", "nothing happened").await?;
+    watcher.expect_text("nothing happened").await?;
+    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_/".contains(&b);
+    for delivery in watcher.deliveries() {
+        assert!(delivery.topic.bytes().all(is_plain), "{:?}", delivery.topic);
+        let levels = delivery.topic.split('/').count();
+        assert!((2..=3).contains(&levels), "{:?} has {levels} levels", delivery.topic);
+    }
+    Ok(())
+}
+
+fn escaped(text: &str) -> String {
+    text.bytes().fold(String::new(), |all, byte| format!("{all}%{byte:02x}"))
+}
+
+/// In addresses and bodies of the HTTP API.
+async fn by_http(app: &App, token: &str) -> Result<()> {
+    for loaded in LOADED {
+        let in_path = escaped(loaded);
+        for (method, path, body) in [
+            ("GET", format!("rooms/{in_path}"), String::new()),
+            ("PATCH", format!("rooms/{in_path}"), json!({"title": "x"}).to_string()),
+            ("PUT", format!("rooms/x/members/{in_path}"), String::new()),
+            ("GET", format!("users/{in_path}"), String::new()),
+            ("POST", format!("private/{in_path}"), "hello".to_owned()),
+            ("POST", "rooms".to_owned(), json!({"id": loaded, "title": "x", "open": true}).to_string()),
+            (
+                "POST",
+                "messages".to_owned(),
+                json!({"dest": format!("rooms/{loaded}"), "data": {}}).to_string(),
+            ),
+            ("GET", format!("messages?dest=private/{in_path}"), String::new()),
+            ("GET", format!("events?dest=rooms/{in_path}"), String::new()),
+        ] {
+            let request = Request::builder().method(method).uri(format!("/api/v1/{path}"));
+            let request = request.header("authorization", format!("Bearer {token}"));
+            let request = request.header(
+                "content-type",
+                if body.starts_with('{') { "application/json" } else { "text/plain" },
+            );
+            let status = http::send_with(app.address(), request, &body).await?.status.as_u16();
+            assert!([400, 404, 405].contains(&status), "{method} {path} {body}: {status}");
+        }
+    }
+    Ok(())
+}
+
+/// The lab takes any name, and makes a plain id of it, or refuses it.
+async fn by_the_lab(app: &App) -> Result<()> {
+    for loaded in LOADED {
+        let name = escaped(loaded);
+        let path = format!("/send/?room_name={name}&message=lab&from_alias=x{name}&group_room=true");
+        let status = app.get(&path).await?.status.as_u16();
+        let is_shown = !loaded.is_empty() && !loaded.trim().is_empty();
+        assert!(status == 400 || (status == 200 && is_shown), "{loaded:?}: {status}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn ids_of_messages_are_of_any_printable_characters_and_no_others() -> Result<()> {
+    let app = App::start().await?;
+    let mut ann = app.member("Ann").await?;
+    for loaded in LOADED {
+        let printable = !loaded.is_empty() && loaded.bytes().all(|b| (b' '..=b'~').contains(&b));
+        ann.send(&json!({"type": "msg", "id": loaded, "dest": "public", "data": {"text": loaded}})).await?;
+        if printable {
+            assert_eq!(ann.expect_accepted(loaded).await?.id, loaded);
+            let seen =
+                ann.expect_where("it", |frame| frame["type"] == "msg" && frame["id"] == loaded).await?;
+            assert_eq!(seen["data"]["text"], loaded);
+        } else {
+            ann.expect_error(Value::Null, "bad_frame").await?;
+        }
+        ann.ping().await?;
+    }
     Ok(())
 }
 
@@ -130,7 +212,17 @@ const QUERIES: [&str; 26] = [
 
 #[tokio::test]
 async fn metacharacters_are_found_as_they_were_said() -> Result<()> {
-    let app = App::builder().no_rate_limit().start().await?;
+    said_and_found(&App::builder().no_rate_limit().start().await?).await
+}
+
+#[tokio::test]
+async fn metacharacters_are_found_as_they_were_said_on_postgresql_too() -> Result<()> {
+    let server = Cluster::start();
+    let database = server.database("chat");
+    said_and_found(&App::builder().args(["--database", &database]).no_rate_limit().start().await?).await
+}
+
+async fn said_and_found(app: &App) -> Result<()> {
     let mut ann = app.member("Ann").await?;
     let mut last = 0;
     for text in QUERIES {
@@ -138,6 +230,10 @@ async fn metacharacters_are_found_as_they_were_said() -> Result<()> {
         ann.expect_text(text).await?;
     }
     for (number, query) in QUERIES.iter().chain(&["from:'", "from:ann'--", "from:*"]).enumerate() {
+        let path = format!("/api/v1/messages?dest=public&q={}", escaped(query));
+        let request = Request::get(path).header("authorization", format!("Bearer {}", ann.token));
+        let answer = http::send(app.address(), request).await?;
+        assert!([200, 400].contains(&answer.status.as_u16()), "{query:?}: {} {}", answer.status, answer.body);
         for data in [json!({"q": query}), json!({"q": format!("tea {query} cake")})] {
             let id = format!("q{number}-{}", data["q"].as_str().map_or(0, str::len));
             ann.send(&json!({"type": "search", "id": id, "dest": "public", "data": data})).await?;

@@ -51,7 +51,7 @@ async fn requests_that_proxies_may_read_otherwise_end_their_connection() -> Resu
 
 #[tokio::test]
 async fn lengths_that_are_only_declared_cost_nothing() -> Result<()> {
-    let app = App::start().await?;
+    let app = App::builder().config("[http]\nbody_timeout = 1\n").start().await?;
     for (path, length, status) in [
         ("/api/v1/messages", "9223372036854775807", "413"),
         ("/healthz", "100000000000", "413"),
@@ -70,17 +70,37 @@ async fn lengths_that_are_only_declared_cost_nothing() -> Result<()> {
     let answer = exchange(&app, request.as_bytes()).await?;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
 
+    // SockJS looks after its bodies itself: nothing is kept for what doesn't come.
+    for length in ["9223372036854775807", "100000000000"] {
+        let request = format!(
+            "POST /sockjs/0/x/xhr_send HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n[\"x"
+        );
+        let answer = exchange(&app, request.as_bytes()).await?;
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{length}: {answer}");
+    }
+
     // A WebSocket frame of 2^62 bytes, of which none come.
-    let mut stream = TcpStream::connect(app.address()).await?;
-    stream.write_all(UPGRADE.as_bytes()).await?;
-    stream.write_all(&[0x81, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4]).await?;
-    stream.write_all(&[0; 4096]).await?;
+    let mut held = Vec::new();
+    for path in SOCKETS {
+        let mut stream = TcpStream::connect(app.address()).await?;
+        stream.write_all(upgrade(path).as_bytes()).await?;
+        stream.write_all(&[0x81, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4]).await?;
+        stream.write_all(&[0; 4096]).await?;
+        held.push(stream);
+    }
     app.member("Bob").await?.say("public", "nothing happened").await?;
     Ok(())
 }
 
-const UPGRADE: &str = "GET /ws HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-    sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+/// The paths that speak WebSocket.
+const SOCKETS: [&str; 3] = ["/ws", "/sockjs/websocket", "/sockjs/0/x/websocket"];
+
+fn upgrade(path: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+}
 
 /// A client frame with the mask 0.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
@@ -98,9 +118,9 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Sends bytes behind an upgrade, and returns the code with which the server closes.
-async fn closed_with(app: &App, bytes: &[u8]) -> Result<u16> {
+async fn closed_with(app: &App, path: &str, bytes: &[u8]) -> Result<u16> {
     let mut stream = TcpStream::connect(app.address()).await?;
-    stream.write_all(UPGRADE.as_bytes()).await?;
+    stream.write_all(upgrade(path).as_bytes()).await?;
     let _ = stream.write_all(bytes).await;
     let mut answer = Vec::new();
     tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.context("it was not closed")?.ok();
@@ -113,14 +133,20 @@ async fn closed_with(app: &App, bytes: &[u8]) -> Result<u16> {
 async fn broken_websocket_frames_end_their_connection_and_no_other() -> Result<()> {
     let app = App::start().await?;
     let (mut ann, bob) = (app.member("Ann").await?, app.member("Bob").await?);
-    assert_eq!(closed_with(&app, &[0x81, 0x02, b'h', b'i']).await?, 1002, "unmasked");
-    assert_eq!(closed_with(&app, &frame(0x81, &[0xff, 0xfe])).await?, 1007, "no UTF-8");
-    assert_eq!(closed_with(&app, &frame(0x81, &[0xed, 0xa0, 0x80])).await?, 1007, "half a surrogate");
-    assert_eq!(closed_with(&app, &frame(0xc1, b"{}")).await?, 1002, "a reserved bit");
-    assert_eq!(closed_with(&app, &frame(0x83, b"{}")).await?, 1002, "a reserved opcode");
-    assert_eq!(closed_with(&app, &frame(0x80, b"{}")).await?, 1002, "a continuation of nothing");
-    assert_eq!(closed_with(&app, &frame(0x09, b"")).await?, 1002, "half a ping");
-    assert_eq!(closed_with(&app, &frame(0x89, &[0; 126])).await?, 1002, "a large ping");
+    for path in SOCKETS {
+        assert_eq!(closed_with(&app, path, &[0x81, 0x02, b'h', b'i']).await?, 1002, "unmasked");
+        assert_eq!(closed_with(&app, path, &frame(0x81, &[0xff, 0xfe])).await?, 1007, "no UTF-8");
+        assert_eq!(
+            closed_with(&app, path, &frame(0x81, &[0xed, 0xa0, 0x80])).await?,
+            1007,
+            "half a surrogate"
+        );
+        assert_eq!(closed_with(&app, path, &frame(0xc1, b"{}")).await?, 1002, "a reserved bit");
+        assert_eq!(closed_with(&app, path, &frame(0x83, b"{}")).await?, 1002, "a reserved opcode");
+        assert_eq!(closed_with(&app, path, &frame(0x80, b"{}")).await?, 1002, "a continuation of nothing");
+        assert_eq!(closed_with(&app, path, &frame(0x09, b"")).await?, 1002, "half a ping");
+        assert_eq!(closed_with(&app, path, &frame(0x89, &[0; 126])).await?, 1002, "a large ping");
+    }
     ann.say("public", "undisturbed").await?;
     bob.expect_text("undisturbed").await?;
     Ok(())
@@ -142,9 +168,19 @@ async fn floods_of_fragments_are_one_message_or_too_large() -> Result<()> {
     }
     flood.extend(frame(0x80, b""));
     flood.extend(frame(0x81, br#"{"type":1001,"id":"q"}"#));
+    for path in ["/ws", "/sockjs/websocket"] {
+        withstood(&app, path, &flood).await?;
+    }
+    ann.say("public", "undisturbed").await?;
+    bob.expect_text("undisturbed").await?;
+    Ok(())
+}
+
+/// Sends the flood, whose last frame is answered as its first one.
+async fn withstood(app: &App, path: &str, flood: &[u8]) -> Result<()> {
     let mut stream = TcpStream::connect(app.address()).await?;
-    stream.write_all(UPGRADE.as_bytes()).await?;
-    stream.write_all(&flood).await?;
+    stream.write_all(upgrade(path).as_bytes()).await?;
+    stream.write_all(flood).await?;
     let mut answer = Vec::new();
     let answered = async {
         while !String::from_utf8_lossy(&answer).contains(r#""re":"q""#) {
@@ -155,8 +191,6 @@ async fn floods_of_fragments_are_one_message_or_too_large() -> Result<()> {
     tokio::time::timeout(PATIENCE, answered).await.context("no answer behind the flood")??;
     let answer = String::from_utf8_lossy(&answer);
     assert!(answer.contains(r#""re":"p""#) && answer.contains("too_large"), "{answer}");
-    ann.say("public", "undisturbed").await?;
-    bob.expect_text("undisturbed").await?;
     Ok(())
 }
 
@@ -221,5 +255,45 @@ async fn a_callback_is_a_name_and_nothing_else() -> Result<()> {
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("x-content-type-options"), "nosniff");
     assert!(answer.header("content-type").starts_with("application/javascript"), "{:?}", answer.headers);
+    Ok(())
+}
+
+/// The same wrong things, in the bodies that carry SockJS's messages.
+#[tokio::test]
+async fn bodies_that_are_no_messages_are_refused() -> Result<()> {
+    let app = App::start().await?;
+    let (mut ann, bob) = (app.member("Ann").await?, app.member("Bob").await?);
+    let deep = format!("[\"{{}}\",{}1{}]", "[".repeat(6000), "]".repeat(6000));
+    let floods = format!("[{}\"{{}}\"]", "\"{}\",".repeat(20_000));
+    let bodies: [(&[u8], &[u16]); 9] = [
+        (b"", &[500]),
+        (b"[\"\xff\xfe\"]", &[500]),
+        (b"[\"\\ud800\"]", &[200, 204, 404]),
+        (b"[\"{}\"", &[500]),
+        (b"{\"a\":1}", &[500]),
+        (b"[1]", &[500]),
+        (b"[\"a\x00b\"]", &[200, 204, 404]),
+        (deep.as_bytes(), &[500]),
+        (floods.as_bytes(), &[413, 500]),
+    ];
+    for door in ["xhr_send", "jsonp_send"] {
+        // Whether the session is there or not.
+        for session in ["none", "there"] {
+            http::head(app.address(), Request::post("/sockjs/0/there/xhr")).await?;
+            for (body, statuses) in bodies {
+                let head = format!(
+                    "POST /sockjs/0/{session}/{door} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+                     content-type: text/plain\r\ncontent-length: {}\r\n\r\n",
+                    body.len()
+                );
+                let answer = exchange(&app, &[head.as_bytes(), body].concat()).await?;
+                let status = answer.get(9..12).and_then(|status| status.parse().ok()).unwrap_or(0);
+                let shown = String::from_utf8_lossy(&body[..body.len().min(40)]);
+                assert!(statuses.contains(&status), "{door} of {session}: {shown:?}: {answer}");
+            }
+        }
+    }
+    ann.say("public", "undisturbed").await?;
+    bob.expect_text("undisturbed").await?;
     Ok(())
 }

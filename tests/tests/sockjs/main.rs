@@ -255,13 +255,41 @@ async fn pages_of_others_come_in_by_no_transport() -> Result<()> {
 
 #[tokio::test]
 async fn a_sessions_id_is_of_no_use_to_others() -> Result<()> {
-    let app = App::start().await?;
+    let app = App::builder().config("[http]\nproxies = [\"127.0.0.1\"]\n").start().await?;
     let client = Client::new(app.address(), Door::XhrPolling);
     client.receive_once().await?;
     let path = |door: &str| format!("{}/{door}", client.path());
-    let stranger = |door: &str| Request::post(path(door)).header("user-agent", "somebody else");
-    assert_eq!(http::send(app.address(), stranger("xhr_send")).await?.status, 500, "there is no body");
-    assert_eq!(http::send(app.address(), stranger("xhr")).await?.body, "o\n", "a session of their own");
+    // By another browser, and from another address.
+    for (header, value) in [("user-agent", "somebody else"), ("x-forwarded-for", "198.51.100.7")] {
+        let stranger = |method: &str, door: &str| {
+            Request::builder()
+                .method(method)
+                .uri(path(door))
+                .header(header, value)
+                .header("content-type", "text/plain")
+        };
+        for door in ["xhr_send", "jsonp_send"] {
+            let answer =
+                http::send_with(app.address(), stranger("POST", door), r#"["{\"type\":1001,\"id\":\"x\"}"]"#);
+            assert_eq!(answer.await?.status, 404, "{door} with {header}");
+        }
+        assert_eq!(
+            http::send(app.address(), stranger("POST", "xhr")).await?.body,
+            "o\n",
+            "a session of their own"
+        );
+        for (method, door) in [
+            ("POST", "xhr_streaming"),
+            ("GET", "eventsource"),
+            ("GET", "htmlfile?c=x"),
+            ("GET", "jsonp?c=x"),
+            ("GET", "websocket"),
+        ] {
+            // Each has something of its own, and nothing that the client is to get.
+            let answer = http::head(app.address(), stranger(method, door)).await?;
+            assert!([200, 400].contains(&answer.status.as_u16()), "{door} with {header}: {}", answer.status);
+        }
+    }
     client.send(&[r#"{"type":1001,"id":"p"}"#]).await?;
     let answer: Value = serde_json::from_str(client.receive_once().await?.first().context("a pong")?)?;
     assert_eq!(answer["type"], 1002, "{answer}");
