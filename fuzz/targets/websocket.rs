@@ -77,10 +77,14 @@ fn assert_limited((limited, _): &Decoded, (whole, _): &Decoded) {
 fn assert_as_reference((messages, error): &Decoded, reference: &Reference) {
     let is_close = |message: &Message| matches!(message, Message::Close(_));
     let closed = messages.iter().position(is_close).map(|at| at + 1);
-    let messages = &messages[..closed.unwrap_or(messages.len())];
+    let mut messages = messages[..closed.unwrap_or(messages.len())].to_vec();
+    // This one has been in IANA's registry for less long than tungstenite's list.
+    if let Some(last @ Message::Close(Some(1014))) = messages.last_mut() {
+        *last = Message::Close(Some(1002));
+    }
     if closed.is_none() && matches!(error, Some(WsError::Close | WsError::Length)) {
         // It answers such a frame instead of failing, and takes lengths in any form.
-        return assert!(reference.messages.starts_with(messages));
+        return assert!(reference.messages.starts_with(&messages));
     }
     if reference.has_no_opinion {
         return assert!(messages.starts_with(&reference.messages));
