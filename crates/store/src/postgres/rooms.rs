@@ -49,7 +49,7 @@ const ACCESS: &str = "
     WHERE c.key = $1";
 
 const MEMBERS: &str = "
-    SELECT u.id, u.name, u.issuer, u.serial, u.blocked, u.created, u.last_seen
+    SELECT u.id, u.name, u.issuer, u.serial, u.blocked, u.created, u.last_seen, u.blocks
     FROM members b JOIN users u ON u.party = b.party
     WHERE b.conversation = (SELECT id FROM conversations WHERE key = $1) AND u.id > $2 ORDER BY u.id LIMIT $3";
 
