@@ -7,8 +7,12 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::future::BoxFuture;
-use mqttchat_bridge::{Authenticator, Denied, Grant, Identity, Program};
+use mqttchat_bridge::{
+    Authenticator, Denied, Grant, Identity, Jwt, JwtAlgorithm, JwtKeys, JwtRules, KeySet, Program,
+};
 use mqttchat_protocol::{
     ApiSecret, Dest, DisplayName, ErrorCode, Hello, HistoryBounds, MessageId, RoomChange, RoomId, Token,
     UserId,
@@ -304,10 +308,11 @@ async fn who_is_locked_out_on_the_way_in_stays_out() {
     let ((waits, waiting), (done, wait)) = (oneshot::channel(), oneshot::channel());
     let meanwhile = Mutex::new(Some((waits, wait)));
     let app = App::signing_in(|_| Application { meanwhile, ..Application::default() }).await;
-    for id in ["late", "early"] {
+    for id in ["late", "early", "other"] {
         app.store.claim_user(&user(id), &name(id), "guest").await.unwrap();
     }
     let (mut early, _) = hello(&app, json!({"token": "early"})).await;
+    let (mut other, _) = hello(&app, json!({"token": "other"})).await;
     let mut late = app.connect();
     late.send(json!({"type": "hello", "id": "h", "data": {"token": "late"}})).await;
     waiting.await.unwrap();
@@ -318,20 +323,66 @@ async fn who_is_locked_out_on_the_way_in_stays_out() {
     ended(&mut early).await;
     done.send(()).unwrap();
     assert!(ended(&mut late).await.contains("blocked"));
+    other.settled().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rotation_without_grace_ends_all_older_tokens() {
+async fn sessions_end_with_the_secret_of_their_token() {
     let app = App::start().await;
-    let old = app.sign_in("Ann").await.next_token();
+    let (mut ann, mut eve) = (app.sign_in("Ann").await, app.sign_in("Eve").await);
+    let old = ann.next_token();
     let operator = operator(&app).await;
+    operator.rotate_secrets(Duration::from_secs(60)).await.unwrap();
+    operator.set_blocked(&user("eve"), true).await.unwrap();
+    ended(&mut eve).await;
+    ann.settled().await;
+    hello(&app, json!({"token": old})).await.0.settled().await;
     operator.rotate_secrets(Duration::ZERO).await.unwrap();
-    while app.bridge.program(old.as_str().unwrap()).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    assert!(ended(&mut ann).await.contains("no longer good"));
     shut_out(&app, json!({"token": old})).await;
     let fresh = Token { user: user("ann"), serial: 1 }.issue(&app.store.keyring());
     let (_, ready) = hello(&app, json!({"token": fresh})).await;
     assert_eq!(ready["data"]["user"]["id"], "ann");
     operator.close().await;
+}
+
+/// A key set with these secrets, under their names.
+fn secrets(names: &[&str]) -> KeySet {
+    let key = |name: &&str| json!({"kty": "oct", "kid": name, "k": URL_SAFE_NO_PAD.encode(secret(name))});
+    let keys: Vec<Value> = names.iter().map(key).collect();
+    KeySet::of_file(json!({ "keys": keys }).to_string().as_bytes()).unwrap()
+}
+
+fn secret(name: &str) -> String {
+    name.repeat(32)
+}
+
+/// A token by the secret of this name, for so many seconds.
+fn jwt(secret_of: &str, sub: &str, seconds: u64) -> Value {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let part = |part: Value| URL_SAFE_NO_PAD.encode(part.to_string());
+    let header = part(json!({"alg": "HS256", "kid": secret_of}));
+    let content = format!("{header}.{}", part(json!({"sub": sub, "exp": now + seconds})));
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret(secret_of).as_bytes());
+    let sign = URL_SAFE_NO_PAD.encode(ring::hmac::sign(&key, content.as_bytes()));
+    json!(format!("{content}.{sign}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_end_with_the_key_and_the_time_of_their_token() {
+    let keys = JwtKeys::fixed(secrets(&["a", "b"]));
+    let rules =
+        JwtRules { algorithms: vec![JwtAlgorithm::Hs256], issuer: None, audience: Vec::new(), leeway: 0 };
+    let app = App::signing_in(|store| Jwt::new(store.clone(), rules, keys.clone())).await;
+    let (mut ann, ready) = hello(&app, json!({"token": jwt("a", "ann", 60)})).await;
+    assert_eq!((&ready["data"]["user"]["id"], &ready["data"]["token"]), (&json!("ann"), &json!(null)));
+    let (mut bob, _) = hello(&app, json!({"token": jwt("b", "bob", 60)})).await;
+    let (mut eve, _) = hello(&app, json!({"token": jwt("b", "eve", 3)})).await;
+    shut_out(&app, json!({"token": jwt("c", "ann", 60)})).await;
+    keys.replace(secrets(&["b", "c"]));
+    assert!(ended(&mut ann).await.contains("no longer good"));
+    shut_out(&app, json!({"token": jwt("a", "ann", 60)})).await;
+    hello(&app, json!({"token": jwt("c", "ann", 60)})).await.0.settled().await;
+    assert!(ended(&mut eve).await.contains("expired"));
+    bob.settled().await;
 }

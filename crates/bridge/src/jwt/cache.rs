@@ -210,3 +210,6 @@ struct Known {
     keys: Arc<KeySet>,
     fresh: bool,
 }
+
+#[cfg(test)]
+mod tests;

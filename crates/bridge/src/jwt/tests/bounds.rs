@@ -238,3 +238,16 @@ fn keys_that_are_for_something_else_are_left_out() {
         assert_eq!(JwtAlgorithm::parse(name), Some(algorithm));
     }
 }
+
+#[tokio::test]
+async fn a_grant_holds_as_long_as_its_key() {
+    let keys = JwtKeys::fixed(KeySet::of_file(SECRET).unwrap());
+    let (jwt, _directory) = jwt(rules(), keys.clone()).await;
+    let grant = show(&jwt, &hs256_of(&json!({}))).await.unwrap().grant;
+    let before = jwt.changes();
+    keys.replace(KeySet::of_file(&[SECRET, b"more"].concat()).unwrap());
+    assert!(jwt.changes() > before);
+    assert!(!jwt.still_good(&grant) && jwt.still_good(&Grant::default()));
+    keys.replace(KeySet::of_file(SECRET).unwrap());
+    assert!(jwt.still_good(&grant), "it is the same key again");
+}
