@@ -25,6 +25,16 @@ impl Publisher {
         *self.keys.lock().unwrap() = keys.map(<[_]>::to_vec);
     }
 
+    /// Waits until it was asked so often.
+    async fn is_asked(&self, times: usize) {
+        let asked = async {
+            while self.asked() < times {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(20 * SECOND, asked).await.expect("nobody asks");
+    }
+
     fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
@@ -148,9 +158,7 @@ async fn who_has_a_key_does_not_wait_and_who_has_none_waits_for_one_fetch() {
     // The first who comes leaves; what they began goes on.
     let (first, waiting) = (keys.clone(), keys.clone());
     let first = tokio::spawn(async move { found(&first, "a").await });
-    while publisher.asked() < 2 {
-        tokio::task::yield_now().await;
-    }
+    publisher.is_asked(2).await;
     first.abort();
     assert_eq!((found(&keys, "a").await, publisher.asked()), (Some(1), 2));
     let waiting = tokio::spawn(async move { found(&waiting, "b").await });
