@@ -55,6 +55,7 @@ test-unit: test-js ## Tests inside the crates, their examples in the documentati
 
 test-component: test-tools ## Tests of one crate at a time through its public interface (crates/*/tests)
 	$(RUN_TESTS) --exclude mqttchat-e2e --test '*'
+	tests/autobahn.sh
 
 test-fuzz: test-tools ## What strangers' bytes are parsed by, under a fuzzer for a moment (FUZZ_SECONDS=… for each target)
 	@tests/fuzz.sh
@@ -93,13 +94,14 @@ fuzz: ## The same for longer, and with a sanitizer; needs nightly Rust and cargo
 			-max_total_time=$(or $(FUZZ_SECONDS),60) -max_len=4096; \
 	done
 
-# What others wrote to test servers. Both want Python 2.7, which no system has by itself any more (PYTHON2=… says where it is).
+# What others wrote to test servers, and is for Python 2.7, which systems have no more (PYTHON2=… says where it is).
+# Autobahn's cases are part of test-component too, by a runner for today's Python.
 .PHONY: sockjs-suite autobahn
 sockjs-suite: ## SockJS's own test suite (SUITE=… is a checkout of sockjs-protocol; RUNS=…); needs Python 2.7
 	@tests/sockjs-suite.sh
 
-autobahn: ## Autobahn's test suite of WebSockets (AUTOBAHN_CASES=… for some of it); needs Python 2.7
-	@tests/autobahn.sh
+autobahn: ## Autobahn's own test suite of WebSockets (AUTOBAHN_CASES=… for some of it); needs Python 2.7
+	@tests/autobahn.sh wstest
 
 # What later versions of Node have by themselves.
 NODE_18 := --experimental-global-customevent --experimental-global-webcrypto

@@ -31,7 +31,7 @@ if [[ ! -e $venv/complete ]]; then
     touch "$venv/complete"
 fi
 
-${CARGO:-cargo} build --workspace --examples --locked
+${CARGO:-cargo} build --workspace --example echo_server --locked
 log=$(mktemp)
 target/debug/examples/echo_server --port 0 > "$log" &
 server=$!

@@ -53,15 +53,19 @@ fi
 [[ node_modules/axe-core/package.json -nt package-lock.json ]] || npm ci --no-audit --no-fund
 touch node_modules/axe-core/package.json
 
-# schemathesis, which asks the HTTP API what nobody thought of. Without it everything else is tested all the same.
-venv=../target/schemathesis
-version=4.32.5
-if [[ ! -e $venv/$version ]]; then
+# Brings a tool from PyPI into a place of its own below target/. Without it everything else is tested all the same.
+from_pypi() {
+    local venv=../target/$1
+    [[ ! -e $venv/$2 ]] || return 0
     rm -rf "$venv"
-    if python3 -m venv "$venv" >/dev/null 2>&1 && "$venv/bin/pip" install --quiet "schemathesis==$version"; then
-        touch "$venv/$version"
+    if python3 -m venv "$venv" >/dev/null 2>&1 && "$venv/bin/pip" install --quiet "$1==$2"; then
+        touch "$venv/$2"
     else
         rm -rf "$venv"
-        echo "schemathesis $version could not be installed: it needs python3 with venv, and PyPI" >&2
+        echo "$1 $2 could not be installed: it needs python3 (3.10 or newer) with venv, and PyPI" >&2
     fi
-fi
+}
+
+# schemathesis, which asks the HTTP API what nobody thought of, and kosoku, which runs Autobahn's cases against WebSockets.
+from_pypi schemathesis 4.32.5
+from_pypi kosoku 0.1.0
