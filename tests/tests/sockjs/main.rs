@@ -325,12 +325,17 @@ async fn the_pages_say_who_may_frame_them() -> Result<()> {
 #[tokio::test]
 async fn the_cookie_is_strict_and_after_https_never_in_the_clear() -> Result<()> {
     const COOKIE: &str = "JSESSIONID=dummy; path=/; HttpOnly; SameSite=Strict";
-    let path = "/sockjs/0/a/jsonp?c=x";
-    assert_eq!(App::start().await?.get(path).await?.header("set-cookie"), "", "there is none by itself");
+    // A session of its own for each, which is answered at once.
+    let path = |id: &str| format!("/sockjs/0/{id}/jsonp?c=x");
+    assert_eq!(
+        App::start().await?.get(&path("a")).await?.header("set-cookie"),
+        "",
+        "there is none by itself"
+    );
     let with = |settings: &str| App::builder().config(&format!("{settings}[sockjs]\ncookies = true\n"));
-    let forwarded = |scheme| Request::get(path).header("x-forwarded-proto", scheme);
+    let forwarded = |scheme| Request::get(path(scheme)).header("x-forwarded-proto", scheme);
     let plain = with("").start().await?;
-    assert_eq!(plain.get(path).await?.header("set-cookie"), COOKIE);
+    assert_eq!(plain.get(&path("a")).await?.header("set-cookie"), COOKIE);
     let unknown = http::send(plain.address(), forwarded("https")).await?;
     assert_eq!(unknown.header("set-cookie"), COOKIE, "anybody can write that header");
     let behind = with("[http]\nproxies = [\"127.0.0.1\"]\n").start().await?;
@@ -340,7 +345,7 @@ async fn the_cookie_is_strict_and_after_https_never_in_the_clear() -> Result<()>
     }
     let certificate = Certificate::make()?;
     let encrypted = with("").args(certificate.args()).start().await?;
-    let answer = certificate.get(encrypted.address(), path).await?;
+    let answer = certificate.get(encrypted.address(), &path("a")).await?;
     assert!(answer.contains(&format!("set-cookie: {COOKIE}; Secure\r\n")), "{answer}");
     Ok(())
 }
