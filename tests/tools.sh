@@ -29,6 +29,11 @@ for program in "${!package_of[@]}"; do
     command -v "$program" >/dev/null || missing+=(${package_of[$program]})
 done
 
+# What comes from PyPI can be done without, see below.
+if [[ $(id -u) == 0 ]] && ! python3 -c 'import ensurepip' 2>/dev/null; then
+    missing+=(python3-venv)
+fi
+
 if ((${#missing[@]})); then
     mapfile -t packages < <(printf '%s\n' "${missing[@]}" | sort -u)
     if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
