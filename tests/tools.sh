@@ -30,7 +30,7 @@ for program in "${!package_of[@]}"; do
 done
 
 # What comes from PyPI can be done without, see below.
-if [[ $(id -u) == 0 ]] && ! python3 -c 'import ensurepip' 2>/dev/null; then
+if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null && ! python3 -c 'import ensurepip' 2>/dev/null; then
     missing+=(python3-venv)
 fi
 
