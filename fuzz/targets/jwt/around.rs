@@ -25,7 +25,11 @@ pub struct User {
     pub name: Arc<str>,
     pub issuer: Arc<str>,
     pub blocked: bool,
+    pub blocks: u64,
 }
+
+/// How often each user has been blocked.
+pub const BLOCKS: u64 = 7;
 
 pub enum ClaimOutcome {
     Created(User),
@@ -41,7 +45,12 @@ pub struct Store;
 
 impl Store {
     pub async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
-        let user = |issuer: &str, blocked| User { name: id.as_str().into(), issuer: issuer.into(), blocked };
+        let user = |issuer: &str, blocked| User {
+            name: id.as_str().into(),
+            issuer: issuer.into(),
+            blocked,
+            blocks: BLOCKS,
+        };
         Ok(match id.as_str() {
             GUEST => Some(user("guest", false)),
             BLOCKED => Some(user("jwt:shop", true)),
@@ -55,7 +64,8 @@ impl Store {
         name: &DisplayName,
         issuer: &str,
     ) -> Result<ClaimOutcome, StoreError> {
-        Ok(ClaimOutcome::Created(User { name: name.to_shared(), issuer: issuer.into(), blocked: false }))
+        let (name, issuer) = (name.to_shared(), issuer.into());
+        Ok(ClaimOutcome::Created(User { name, issuer, blocked: false, blocks: BLOCKS }))
     }
 
     pub async fn rename_user(&self, _: &UserId, _: &DisplayName) -> Result<(), StoreError> {
@@ -86,6 +96,7 @@ pub mod auth {
         pub scopes: Scopes,
         pub rooms: Option<Arc<[RoomId]>>,
         pub signed: Option<Signed>,
+        pub blocks: Option<u64>,
     }
 
     #[derive(Debug)]
@@ -96,7 +107,7 @@ pub mod auth {
 
     impl Default for Grant {
         fn default() -> Self {
-            Self { expires: None, scopes: Scopes::ALL, rooms: None, signed: None }
+            Self { expires: None, scopes: Scopes::ALL, rooms: None, signed: None, blocks: None }
         }
     }
 

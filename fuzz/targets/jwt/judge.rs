@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use crate::Scopes;
-use crate::around::{BLOCKED, GUEST};
+use crate::around::{BLOCKED, BLOCKS, GUEST};
 use crate::auth::Identity;
 use crate::hub::now_ms;
 use crate::jwt::{JwtAlgorithm, JwtRules};
@@ -56,6 +56,8 @@ pub fn judge(identity: &Identity, token: &str, by: JwtAlgorithm, rules: &JwtRule
 fn assert_grant(identity: &Identity, claims: &Value) {
     let grant = &identity.grant;
     assert!(grant.expires.unwrap() > 0);
+    // Whoever is blocked again is out, by this.
+    assert_eq!(grant.blocks, Some(BLOCKS));
     let has = |list: &Value, word: &str| match list {
         Value::Array(words) => words.iter().any(|given| given == word),
         Value::String(words) => words.split_whitespace().any(|given| given == word),
