@@ -19,7 +19,7 @@ for file in targets/*.rs; do
     target=$(basename "$file" .rs)
     kept=target/corpus/$target
     mkdir -p "$kept" "artifacts/$target"
-    if ! "target/$host/short/$target" -max_total_time="$seconds" -max_len=4096 -timeout=120 -print_final_stats=1 \
+    if ! "target/$host/short/$target" -max_total_time="$seconds" -max_len=4096 -timeout=300 -print_final_stats=1 \
         -artifact_prefix="artifacts/$target/" "$kept" "corpus/$target" >"$log" 2>&1; then
         tail -n 60 "$log" >&2
         found=$(sed -n 's/.*Test unit written to //p' "$log")

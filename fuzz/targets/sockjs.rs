@@ -17,7 +17,7 @@ use warp::http::header::CONTENT_TYPE;
 use warp::http::{HeaderMap, HeaderValue, Method};
 
 /// For responses that have to come: a machine may be slow.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Messages of a session that are read back.
 const READ_BACK: usize = 64;
@@ -40,6 +40,10 @@ fn service() -> SockJs {
         cookies: true,
         streaming_limit: 1,
         client_url: Some("/sockjs.js".to_owned()),
+        heartbeat: PATIENCE,
+        disconnect_delay: PATIENCE,
+        body_timeout: PATIENCE,
+        queue_patience: PATIENCE,
         ..Options::default()
     };
     SockJs::new(options, echo)
