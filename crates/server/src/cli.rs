@@ -68,7 +68,7 @@ pub enum ApiKeyCommand {
         #[arg(long, value_name = "SCOPE", default_values = ["read", "write"])]
         scope: Vec<Scope>,
     },
-    /// List all keys, without their secrets
+    /// List all keys, without their secrets, and when each was last used
     List,
     /// Revoke a key: within a second it is of no use any more
     Revoke {

@@ -1,5 +1,6 @@
 //! The keys of the operator's application: read from their file, or fetched from their address.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -92,6 +93,14 @@ fn read(path: &Path, algorithms: &[JwtAlgorithm]) -> Result<KeySet, StartError> 
 /// What lets in whoever has a token of the operator's application.
 pub(crate) fn authenticator(store: Store, keys: &Keys) -> Jwt {
     let config = &keys.config;
+    if let JwtPlace::Url(url) = &config.keys
+        && url.scheme_str() == Some("http")
+        && !is_here(url)
+    {
+        tracing::warn!(
+            "auth.jwt.jwks_url is fetched without TLS: whoever stands between can put in keys, and be anybody; use https"
+        );
+    }
     if config.issuer.is_none() || config.audience.is_empty() {
         tracing::warn!(
             "auth.jwt.issuer or auth.jwt.audience is not given: tokens that these keys sign for others may be taken here"
@@ -107,6 +116,12 @@ pub(crate) fn authenticator(store: Store, keys: &Keys) -> Jwt {
         leeway: config.leeway,
     };
     Jwt::new(store, rules, keys.keys.clone())
+}
+
+/// Whether it is an address of this machine.
+fn is_here(url: &Uri) -> bool {
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// The one address that keys are fetched from. Redirects are not followed.
@@ -146,5 +161,24 @@ impl FetchKeys for KeyUrl {
                 .await
                 .unwrap_or_else(|_| Err("it doesn't answer within 5 s".to_owned()))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_this_machine() {
+        for (url, here) in [
+            ("http://localhost/keys", true),
+            ("http://127.0.0.1:80/keys", true),
+            ("http://[::1]:8080/keys", true),
+            ("http://login.example.com/keys", false),
+            ("http://localhost.example.com/keys", false),
+            ("http://10.0.0.1/keys", false),
+        ] {
+            assert_eq!(is_here(&url.parse().unwrap()), here, "{url}");
+        }
     }
 }

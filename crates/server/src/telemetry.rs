@@ -12,6 +12,9 @@ use crate::config::{LogFormat, LogOptions};
 /// an error, rumqttc's events are reported by the bridge.
 const QUIET: &str = "rumqttd=off,rumqttc=off,hyper=warn,warp=warn";
 
+/// What would write out what people say, and secrets, at any level: with each statement its parameters. Nothing turns it on.
+const NEVER: &str = "tokio_postgres::query=warn";
+
 /// Seconds, from a commit on a fast disk to one on a bad day.
 const SECONDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 /// Numbers of things done together.
@@ -39,7 +42,7 @@ fn filter(options: &LogOptions, rust_log: Option<&str>) -> EnvFilter {
         None if !directives.contains('=') => (directives, ""),
         _ => ("info", directives),
     };
-    EnvFilter::builder().parse_lossy(format!("{level},{QUIET},{rest}"))
+    EnvFilter::builder().parse_lossy(format!("{level},{QUIET},{rest},{NEVER}"))
 }
 
 /// Where this process's metrics are rendered. The first call begins to collect them; where the embedding program
@@ -81,13 +84,16 @@ mod tests {
 
     #[test]
     fn what_is_named_wins_over_what_is_quiet() {
-        assert_eq!(shown("info", false, None), "hyper=warn,info,rumqttc=off,rumqttd=off,warp=warn");
-        assert_eq!(shown("info", false, Some("debug")), "debug,hyper=warn,rumqttc=off,rumqttd=off,warp=warn");
-        assert_eq!(shown("warn", true, Some("debug")), "hyper=warn,rumqttc=off,rumqttd=off,warn,warp=warn");
-        assert_eq!(
-            shown("info,rumqttd=debug", true, None),
-            "hyper=warn,info,rumqttc=off,rumqttd=debug,warp=warn"
-        );
+        let usual = "hyper=warn,info,rumqttc=off,rumqttd=off,tokio_postgres::query=warn,warp=warn";
+        assert_eq!(shown("info", false, None), usual);
+        let named = shown("info", false, Some("debug"));
+        assert_eq!(named, "debug,hyper=warn,rumqttc=off,rumqttd=off,tokio_postgres::query=warn,warp=warn");
+        let named = shown("warn", true, Some("debug"));
+        assert_eq!(named, "hyper=warn,rumqttc=off,rumqttd=off,tokio_postgres::query=warn,warn,warp=warn");
+        assert!(shown("info,rumqttd=debug", true, None).contains(",rumqttd=debug,"));
+        for all in ["trace", "tokio_postgres=trace", "tokio_postgres::query=trace"] {
+            assert!(shown(all, true, None).contains("tokio_postgres::query=warn"), "{all}");
+        }
         assert!(shown("info", false, Some("mqttchat=trace")).contains("mqttchat=trace"));
     }
 }

@@ -7,6 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -320,6 +321,14 @@ fn keys_of_programs_are_made_and_revoked_while_the_server_runs() {
     let list = key(&["list"]);
     assert!(text(&list.stdout).contains("Deploy Bot  deploy-bot  read rooms"), "{}", text(&list.stdout));
     assert!(!text(&list.stdout).contains(secret));
+    // Noted behind the answer.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let states = || -> Vec<bool> {
+        text(&key(&["list"]).stdout).lines().skip(1).map(|line| line.contains("  used ")).collect()
+    };
+    while states() != [false, true] {
+        assert!(Instant::now() < deadline, "whether each was used: {:?}", states());
+    }
     assert!(key(&["revoke", "Deploy Bot"]).status.success());
     assert_eq!(status(), "401");
     for refused in [key(&["revoke", "Deploy Bot"]), key(&["create", "early"]), key(&["create", "小明"])] {

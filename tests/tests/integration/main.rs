@@ -19,6 +19,7 @@ mod encrypted;
 mod https;
 mod outage;
 mod outsiders;
+mod secrets;
 mod settings;
 mod slow;
 mod stopping;

@@ -90,20 +90,22 @@ pub(super) fn auth(layers: &Layers) -> Result<AuthConfig, ConfigError> {
     }
 }
 
+/// May have a token in its path.
+fn jwks_url(text: &str) -> Result<Uri, &'static str> {
+    const FORM: &str = "has to be like https://login.example.com/jwks.json";
+    let url: Uri = text.parse().map_err(|_| FORM)?;
+    let is_http = matches!(url.scheme_str(), Some("http" | "https"));
+    match url.authority() {
+        Some(authority) if authority.as_str().contains('@') => Err("can't have a login in it"),
+        Some(authority) if is_http && !authority.host().is_empty() => Ok(url),
+        _ => Err(FORM),
+    }
+}
+
 fn jwt(layers: &Layers) -> Result<Option<JwtConfig>, ConfigError> {
     let file = layers
         .parse_given("auth.jwt.key_file", "a file with keys", |value| text(value).map(PathBuf::from))?;
-    let url = layers.parse_given(
-        "auth.jwt.jwks_url",
-        "an address such as https://login.example.com/jwks.json",
-        |value| {
-            let url: Uri = text(value)?.parse().ok()?;
-            let good = matches!(url.scheme_str(), Some("http" | "https"))
-                && url.host().is_some_and(|host| !host.is_empty());
-            let plain = url.authority().is_some_and(|authority| !authority.as_str().contains('@'));
-            (good && plain).then_some(url)
-        },
-    )?;
+    let url = layers.secret("auth.jwt.jwks_url", jwks_url)?;
     let algorithms =
         layers.list("auth.jwt.algorithms", "a list of HS256, RS256, ES256 and EdDSA", JwtAlgorithm::parse)?;
     let issuer = layers

@@ -159,6 +159,24 @@ impl Layers {
         })
     }
 
+    /// A text, if one was given, that errors don't show.
+    pub(super) fn secret<T>(
+        &self,
+        key: &'static str,
+        parse: fn(&str) -> Result<T, &'static str>,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some(given) = self.get(key) else { return Ok(None) };
+        let value = match &given.value {
+            value @ Value::Text(_) => text(value).ok_or("is empty").and_then(parse),
+            _ => Err("has to be a text"),
+        };
+        value.map(Some).map_err(|reason| ConfigError::Secret {
+            key,
+            source_: given.source.clone(),
+            reason: reason.to_owned(),
+        })
+    }
+
     /// A whole number within bounds.
     pub(super) fn number(
         &self,

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use warp::http::Uri;
 
 use super::error::ConfigError;
-use super::layers::{Layers, Value, text};
+use super::layers::Layers;
 
 /// How long the other party has, in seconds, before they count as away.
 const AFTER: u64 = 60;
@@ -50,8 +50,8 @@ pub(super) fn webhook(layers: &Layers) -> Result<Option<WebhookConfig>, ConfigEr
     } else {
         undelivered = true;
     }
-    let key = secret(layers, "webhook.secret", key)?;
-    let Some(url) = secret(layers, "webhook.url", url)? else {
+    let key = layers.secret("webhook.secret", key)?;
+    let Some(url) = layers.secret("webhook.url", url)? else {
         if key.is_some() {
             let reason = "webhook.secret signs what goes to webhook.url, which is not given";
             return Err(ConfigError::Together(reason.to_owned()));
@@ -78,24 +78,6 @@ impl Event {
             _ => None,
         }
     }
-}
-
-/// A value that errors don't show.
-fn secret<T>(
-    layers: &Layers,
-    key: &'static str,
-    parse: fn(&str) -> Result<T, &'static str>,
-) -> Result<Option<T>, ConfigError> {
-    let Some(given) = layers.get(key) else { return Ok(None) };
-    let value = match &given.value {
-        value @ Value::Text(_) => text(value).ok_or("is empty").and_then(parse),
-        _ => Err("has to be a text"),
-    };
-    value.map(Some).map_err(|reason| ConfigError::Secret {
-        key,
-        source_: given.source.clone(),
-        reason: reason.to_owned(),
-    })
 }
 
 fn url(text: &str) -> Result<Uri, &'static str> {
