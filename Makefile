@@ -94,6 +94,11 @@ fuzz: ## The same for longer, and with a sanitizer; needs nightly Rust and cargo
 			-max_total_time=$(or $(FUZZ_SECONDS),60) -max_len=4096; \
 	done
 
+# It changes copies of the code, and takes hours on a small machine (MUTANTS=… for some of the crates).
+.PHONY: mutants
+mutants: ## How many changes of protocol and authorization code the tests notice; at least 80 %; needs cargo-mutants
+	@tests/mutants.sh
+
 # What others wrote to test servers, and is for Python 2.7, which systems have no more (PYTHON2=… says where it is).
 # Autobahn's cases are part of test-component too, by a runner for today's Python.
 .PHONY: sockjs-suite autobahn

@@ -131,4 +131,16 @@ mod tests {
         assert!(registry.find(&key("a")).is_none());
         registry.find_or_open(&key("d"), here, link).unwrap();
     }
+
+    #[test]
+    fn who_gives_one_place_back_has_the_others_still() {
+        let registry = Registry::new(9, 2);
+        let key = |id: &str| Key { id: id.into(), owner: Owner::default() };
+        let open = |id: &str| registry.find_or_open(&key(id), Some([10, 0, 0, 1].into()), link);
+        let (first, _) = open("a").unwrap();
+        open("b").unwrap();
+        registry.remove(&key("a"), &first);
+        assert!(open("c").is_ok());
+        assert!(open("d").is_err(), "two from one address");
+    }
 }

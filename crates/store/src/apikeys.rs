@@ -161,4 +161,32 @@ mod tests {
         assert_eq!(Scopes::parse(&Scopes::ALL.to_string()), Some(Scopes::ALL));
         assert_eq!((Scopes::parse(""), Scopes::parse("read all")), (None, None));
     }
+
+    #[test]
+    fn a_use_is_news_every_ten_minutes() {
+        let key = |used| ApiKey {
+            id: 1,
+            name: "Bot".into(),
+            user: UserId::parse("bot").unwrap(),
+            blocked: false,
+            blocks: 0,
+            scopes: Scopes::ALL,
+            created: 0,
+            used,
+            revoked: None,
+        };
+        assert!(key(None).is_use_news(1000));
+        assert!(!key(Some(1000)).is_use_news(600_999) && key(Some(1000)).is_use_news(601_000));
+        assert!(!key(Some(1000)).is_use_news(10), "a clock that was set back");
+    }
+
+    #[test]
+    fn its_user_is_made_of_its_name() {
+        let user = |name: &str| {
+            let (name, secret) = (DisplayName::parse(name).unwrap(), ApiSecret::random());
+            NewApiKey { name, scopes: Scopes::ALL, secret }.user().map(|user| user.to_string())
+        };
+        assert_eq!(user("Deploy Bot").as_deref(), Some("deploy-bot"));
+        assert_eq!(user("小明"), None, "an id by chance would be nobody's");
+    }
 }

@@ -188,6 +188,28 @@ mod tests {
     }
 
     #[test]
+    fn what_somebody_may_in_a_room() {
+        let access = |open, member| [Access::of(open, member, false), Access::of(open, member, true)];
+        assert_eq!(access(false, false), [Access::None, Access::Owner]);
+        assert_eq!(access(true, false), [Access::Open, Access::Owner]);
+        assert_eq!([access(false, true), access(true, true)], [[Access::Member, Access::Owner]; 2]);
+    }
+
+    #[test]
+    fn who_has_to_be_a_user_for_it() {
+        let users = |change: &RoomChange| {
+            let (id, from) = (RoomId::parse("ops").unwrap(), Party::parse("cleo").unwrap());
+            Wish { id: &id, change, from: &from, now: 7, seq: 9 }.users().to_vec()
+        };
+        let members = vec![user("dan"), user("bob")];
+        let create = RoomChange::Create { title: "Ops".into(), open: true, members: members.clone() };
+        assert_eq!(users(&create), members);
+        assert_eq!(users(&RoomChange::AddMember(user("eve"))), [user("eve")]);
+        assert_eq!(users(&RoomChange::RemoveMember(user("eve"))), []);
+        assert_eq!(users(&RoomChange::Update { title: None, open: Some(true) }), []);
+    }
+
+    #[test]
     fn made_with_its_owner_among_the_members() {
         let room = ops(false);
         assert_eq!(room.members, [user("bob"), user("cleo"), user("dan")]);

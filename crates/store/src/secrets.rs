@@ -242,6 +242,33 @@ mod tests {
     }
 
     #[test]
+    fn rights_that_are_narrow_enough_stay() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secret");
+        Secrets::create(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+        Secrets::load(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o400);
+    }
+
+    #[test]
+    fn a_file_that_is_no_text_or_none_at_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secret");
+        fs::write(&path, b"1 \xff\xfe").unwrap();
+        let refused = Secrets::load(&path).unwrap_err();
+        assert!(matches!(&refused, StoreError::BadSecret { reason, .. } if reason == "it is not a text"));
+        let refused = Secrets::load(directory.path()).unwrap_err();
+        assert!(matches!(refused, StoreError::File { .. }), "{refused:?}");
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let secrets = Secrets::random().rotate(Duration::from_secs(60), 1_000_000);
+        assert_eq!(format!("{secrets:?}"), "Secrets([2, 1])", "their ids alone");
+    }
+
+    #[test]
     fn several_secrets_and_comments() {
         let (one, two) = ("11".repeat(32), "fF".repeat(32));
         let secrets = Secrets::parse(&format!("# new\n7 {one}\n\n 2 {two} \n")).unwrap();

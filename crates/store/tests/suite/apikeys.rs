@@ -33,7 +33,9 @@ pub async fn made_and_revoked_while_a_server_runs(place: &impl Place) {
     assert_eq!((&*bot_user.issuer, &*bot_user.name), ("apikey", "Deploy Bot"));
     assert_eq!(store.revoked_apikeys(&[key.id, 99]).await.unwrap(), [99]);
     clock.set(6_000);
+    let counted = store.revocations().await.unwrap();
     assert!(operator.revoke_apikey(&bot.name).await.unwrap());
+    assert!(store.revocations().await.unwrap() > counted, "nodes are told to look");
     assert_eq!(store.apikey(&bot.secret).await.unwrap(), None);
     assert_eq!(store.revoked_apikeys(&[key.id]).await.unwrap(), [key.id]);
     assert!(!operator.revoke_apikey(&bot.name).await.unwrap());

@@ -181,6 +181,7 @@ async fn keys_that_were_taken_away_are_counted() {
     found(&unfetched, "b").await;
     assert_eq!((unfetched.has(&mark), unfetched.removals()), (false, 0), "the first take nothing away");
     assert!(format!("{of:?}").contains("EdDsa") && format!("{of:?}").contains('c'));
+    assert_eq!(format!("{mark:?}"), "KeyMark", "secrets can be guessed from their hashes");
 }
 
 #[tokio::test]
