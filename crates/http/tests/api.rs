@@ -58,6 +58,26 @@ async fn a_message_is_stored_once_and_read_again() {
     assert_eq!(ann.get(place).await.json(), json!({"messages": [message], "more": false}));
 }
 
+/// Which of two counts, a proxy that looks at bodies may see otherwise.
+#[tokio::test]
+async fn a_member_stands_there_once() {
+    let site = Site::start().await;
+    let ann = Caller::new(&site, "Ann").await;
+    let json = [("content-type", "application/json")];
+    for (path, body) in [
+        ("messages", r#"{"dest":"public","dest":"private/ann","data":{"text":"x"}}"#),
+        ("messages", r#"{"dest":"public","data":{"text":"x"},"data":{"text":"y"}}"#),
+        ("messages", r#"{"dest":"public","data":{"text":"x","\u0074ext":"y"}}"#),
+        ("public", r#"{"text":"x","more":{"a":1,"a":2}}"#),
+        ("rooms", r#"{"id":"ops","title":"Ops","open":false,"open":true}"#),
+    ] {
+        let refused = ann.call("POST", path, &json, body).await;
+        assert_eq!((refused.status, &refused.json()["code"]), (400, &json!("bad_request")), "{body}");
+        assert!(refused.json()["detail"].as_str().unwrap().contains("twice"), "{}", refused.json());
+    }
+    assert_eq!(ann.get("messages?dest=public").await.json()["messages"], json!([]));
+}
+
 #[tokio::test]
 async fn a_text_is_enough() {
     let site = Site::start().await;

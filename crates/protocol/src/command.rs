@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use crate::emoji::{EMOJI_MAX, is_emoji};
 use crate::error::{ErrorCode, Refusal};
-use crate::{Dest, DisplayName, MessageId, Party, RoomChange, UserId};
+use crate::{Dest, DisplayName, MessageId, Party, RoomChange, Strict, UserId};
 
 /// A client's frame: who asks for an answer, where, and what.
 #[derive(Clone, Debug, PartialEq)]
@@ -147,7 +148,12 @@ struct Raw {
     kind: Option<Value>,
     id: Option<Value>,
     dest: Option<Value>,
+    #[serde(default, deserialize_with = "strict")]
     data: Option<Value>,
+}
+
+fn strict<'de, D: Deserializer<'de>>(data: D) -> Result<Option<Value>, D::Error> {
+    Ok(Option::<Strict>::deserialize(data)?.map(|data| data.0))
 }
 
 impl ClientFrame {
@@ -298,18 +304,11 @@ fn target(data: &Data<'_>) -> Result<Target, Refusal> {
     Ok(Target { id, author })
 }
 
-/// An emoji can be many code points long (flags, families, skin tones), but not this long.
-const EMOJI_MAX: usize = 32;
-
 fn emoji(data: &Data<'_>) -> Result<String, Refusal> {
     let emoji = data.string("emoji")?.unwrap_or_default();
-    if emoji.is_empty()
-        || emoji.len() > EMOJI_MAX
-        || emoji.chars().any(|c| c.is_control() || c.is_whitespace())
-    {
-        return Err(bad(format!(
-            "data.emoji is 1 to {EMOJI_MAX} bytes, without spaces or control characters"
-        )));
+    if !is_emoji(&emoji) {
+        let reason = format!("data.emoji is an emoji or a word, 1 to {EMOJI_MAX} bytes that can be seen");
+        return Err(bad(reason));
     }
     Ok(emoji)
 }
@@ -481,6 +480,8 @@ mod tests {
             r#"{"type":"room.update","id":"1","dest":"rooms/r","data":{}}"#,
             r#"{"type":"member.add","id":"1","dest":"rooms/r","data":{"user":"mqtt:x"}}"#,
             r#"{"type":"msg","type":"msg"}"#,
+            r#"{"type":"msg","id":"1","dest":"public","data":{"text":"a","text":"b"}}"#,
+            r#"{"type":"msg","id":"1","dest":"public","data":{"a":[{"b":1,"\u0062":1}]}}"#,
         ] {
             assert_eq!(code(text), ErrorCode::BadFrame, "{text}");
         }

@@ -93,7 +93,7 @@ fn is_symbol(c: char) -> bool {
 /// Characters that hide, reorder or break the text around them: Unicode's `Cc`, `Bidi_Control` and
 /// `Default_Ignorable_Code_Point` (`DerivedCoreProperties.txt` of Unicode 17), separators of lines, marks of annotations,
 /// the blank of Braille, and what is no character.
-fn is_deceptive(c: char) -> bool {
+pub(crate) fn is_deceptive(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'

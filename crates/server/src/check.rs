@@ -1,9 +1,12 @@
-//! What `check-config` looks at beside the settings: every file that they name.
+//! What `check-config` looks at beside the settings: the data directory, and every file that they name.
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::time::SystemTime;
 
 use mqttchat_http::Tls;
 use mqttchat_store::StoreOptions;
+use rustix::fs::{Access, access};
 
 use crate::broker;
 use crate::config::Config;
@@ -27,6 +30,7 @@ pub fn check_files(config: &Config) -> Result<Vec<String>, StartError> {
             complaint.map(|words| format!("the certificate {} {words}", tls.certificate().display())),
         );
     }
+    check_data(&config.data)?;
     broker::check(&config.broker)?;
     check_keys(config)?;
     if let Some(database) = &config.database {
@@ -34,4 +38,14 @@ pub fn check_files(config: &Config) -> Result<Vec<String>, StartError> {
         checked.map_err(|source| StartError::Database { database: database.to_string(), source })?;
     }
     Ok(complaints)
+}
+
+/// Whether the data directory is one, or can be made where nothing is.
+fn check_data(data: &Path) -> Result<(), StartError> {
+    let Some(there) = data.ancestors().find(|path| path.symlink_metadata().is_ok()) else { return Ok(()) };
+    let refused = |source| StartError::File { path: there.to_owned(), source };
+    if !there.metadata().map_err(refused)?.is_dir() {
+        return Err(refused(ErrorKind::NotADirectory.into()));
+    }
+    access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| refused(error.into()))
 }

@@ -255,6 +255,25 @@ fn commands_that_only_print() {
     assert!(said.contains("line 2") && said.contains("did you mean limits.frame?"), "{said}");
 }
 
+/// What a start would refuse, `check-config` does.
+#[test]
+fn the_data_directory_is_looked_at() {
+    let home = TempDir::new().unwrap();
+    let file = home.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for data in [file.clone(), file.join("below")] {
+        for command in [&["check-config"][..], &["--port", "0"]] {
+            let output = run(home.path(), &[command, &["--data", data.to_str().unwrap()]].concat());
+            let said = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{command:?}: {said}");
+            assert!(said.contains(file.to_str().unwrap()) && said.lines().count() == 1, "{said}");
+        }
+    }
+    let new = home.path().join("new/data");
+    assert!(run(home.path(), &["check-config", "--data", new.to_str().unwrap()]).status.success());
+    assert!(!home.path().join("new").exists());
+}
+
 /// A mistyped place is no server's: who was told "rotated" or saw no users there would be deceived.
 #[test]
 fn commands_on_users_want_a_database_that_is_there() {

@@ -217,6 +217,7 @@ fn who_is_let_in() {
         ("jwks_url = \"ftp://x/\"", "auth.jwt.jwks_url has to be an address"),
         ("jwks_url = \"https://x/\"\nalgorithms = [\"HS256\"]", "can't come from auth.jwt.jwks_url"),
         ("key_file = \"k\"\nalgorithms = [\"none\"]", "auth.jwt.algorithms has to be a list of HS256"),
+        ("key_file = \"k\"\nalgorithms = []", "auth.jwt.algorithms names none"),
         ("key_file = \"k\"\nleeway = 3600", "auth.jwt.leeway has to be a number from 0 to 300"),
     ] {
         let refusal = of_file(&format!("{jwt}{text}")).refusal();

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use jsonwebtoken::errors::ErrorKind;
 use mqttchat_protocol::{DisplayName, RoomId, UserId};
 use mqttchat_store::Scopes;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::unauthorized;
 use crate::auth::Denied;
+
+/// The latest time that every JSON implementation holds exactly (RFC 8259 §6): the end of time.
+const LATEST: u64 = (1 << 53) - 1;
 
 /// Rooms that one token can be for.
 const ROOMS_MAX: usize = 1000;
@@ -25,8 +28,15 @@ pub(super) struct Claims {
     iss: Option<String>,
     aud: Option<IgnoredAny>,
     name: Option<Value>,
+    #[serde(default, deserialize_with = "said")]
     rooms: Option<Value>,
+    #[serde(default, deserialize_with = "said")]
     rights: Option<Value>,
+}
+
+/// A claim that narrows what a token is for: `null` is said, too, and is no such thing as everything.
+fn said<'de, D: Deserializer<'de>>(claim: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(claim).map(Some)
 }
 
 impl Claims {
@@ -63,14 +73,14 @@ impl Claims {
     /// When the token ends, Unix time in ms, for whoever forgives so many seconds.
     pub(super) fn expires(&self, leeway: u64) -> u64 {
         let seconds = self.exp.as_f64().unwrap_or_default().max(0.0) + leeway as f64;
-        // Rounds to what can be said: a number too large is the end of time.
-        (seconds * 1000.0) as u64
+        // Rounds to what can be said.
+        ((seconds * 1000.0) as u64).min(LATEST)
     }
 
     /// `rights`: words, or one text of them. Words of others are none here.
     pub(super) fn scopes(&self) -> Result<Scopes, Denied> {
         let words: Vec<&str> = match &self.rights {
-            None | Some(Value::Null) => return Ok(Scopes::ALL),
+            None => return Ok(Scopes::ALL),
             Some(Value::String(words)) => words.split_whitespace().collect(),
             Some(Value::Array(words)) => words.iter().filter_map(Value::as_str).collect(),
             Some(_) => return Err(unauthorized("the token's rights are no list of words")),
@@ -82,7 +92,7 @@ impl Claims {
     /// `rooms`: the ids of those that the token is for.
     pub(super) fn rooms(&self) -> Result<Option<Arc<[RoomId]>>, Denied> {
         match &self.rooms {
-            None | Some(Value::Null) => Ok(None),
+            None => Ok(None),
             Some(Value::Array(ids)) if ids.len() <= ROOMS_MAX => {
                 Ok(Some(ids.iter().filter_map(Value::as_str).filter_map(RoomId::parse).collect()))
             }
@@ -137,16 +147,24 @@ mod tests {
     #[test]
     fn how_long_and_for_what() {
         assert_eq!(claims(&json!({})).expires(5), 1_005_500);
-        assert_eq!(claims(&json!({"exp": 1e300})).expires(5), u64::MAX);
+        assert_eq!(claims(&json!({"exp": 1e300})).expires(5), LATEST);
+        assert_eq!(claims(&json!({"exp": i64::MAX})).expires(5), 9_007_199_254_740_991);
         let scopes = |rights: Value| claims(&json!({ "rights": rights })).scopes();
         assert_eq!(claims(&json!({})).scopes(), Ok(Scopes::ALL));
         assert_eq!(scopes(json!(["read", "fly"])), Ok(Scopes { read: true, ..Scopes::NONE }));
         assert_eq!(scopes(json!("read write")), Ok(Scopes { rooms: false, ..Scopes::ALL }));
         assert_eq!(scopes(json!([])), Ok(Scopes::NONE));
-        assert!(scopes(json!(7)).is_err());
+        for no_list in [json!(7), json!(null), json!(true), json!({"admin": true})] {
+            assert!(scopes(no_list.clone()).is_err(), "{no_list}");
+        }
+        assert_eq!(scopes(json!([null, 7])), Ok(Scopes::NONE));
         let rooms = |rooms: Value| claims(&json!({ "rooms": rooms })).rooms();
         assert_eq!(rooms(json!(["ops", "No Room"])).unwrap().unwrap().len(), 1);
-        assert_eq!((rooms(json!(null)), rooms(json!("ops")).is_err()), (Ok(None), true));
+        assert_eq!(claims(&json!({})).rooms(), Ok(None));
+        for no_list in [json!("ops"), json!(null), json!(7), json!({"ops": true})] {
+            assert!(rooms(no_list.clone()).is_err(), "{no_list}");
+        }
+        assert_eq!(rooms(json!([null, 7])).unwrap().unwrap().len(), 0, "for none");
         assert!(rooms(json!(vec!["a"; 1001])).is_err());
     }
 }

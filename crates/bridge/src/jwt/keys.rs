@@ -15,6 +15,9 @@ const SECRET_MIN: usize = 16;
 /// The bytes of a secret that is as good as the signature (RFC 7518 §3.2).
 const SECRET_GOOD: usize = 32;
 
+/// Bits of an RSA key's modulus; with fewer the key can be found (RFC 7518 §3.3).
+const RSA_MIN: usize = 2048;
+
 /// How a token may be signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JwtAlgorithm {
@@ -189,6 +192,12 @@ impl KeySet {
             if algorithm == JwtAlgorithm::Es256 && key.try_get_as_bytes().is_ok_and(|key| key.len() != 65) {
                 return Err(bad("its key is on another curve than P-256, which ES256 needs"));
             }
+            if algorithm == JwtAlgorithm::Rs256
+                && let bits = modulus_bits(&key)
+                && bits < RSA_MIN
+            {
+                return Err(bad(format!("its RSA key has {bits} bits: it needs {RSA_MIN} (RFC 7518)")));
+            }
             keys.push(Key::new(None, algorithm, key));
         }
         Ok(Self(keys))
@@ -215,7 +224,9 @@ impl KeySet {
             .filter_map(|key| usable(&serde_json::from_value(key).ok()?, private))
             .collect();
         if keys.is_empty() {
-            return Err(bad("it has no key for HS256 (in a file), RS256, ES256 or EdDSA"));
+            return Err(bad(
+                "it has no key for HS256 (in a file), RS256 (of 2048 bits or more), ES256 or EdDSA",
+            ));
         }
         Ok(Self(keys))
     }
@@ -275,5 +286,47 @@ fn usable(jwk: &Jwk, private: bool) -> Option<Key> {
     if algorithm == JwtAlgorithm::Hs256 && key.try_get_as_bytes().map_or(0, <[u8]>::len) < SECRET_MIN {
         return None;
     }
+    if algorithm == JwtAlgorithm::Rs256 && modulus_bits(&key) < RSA_MIN {
+        tracing::warn!(kid = common.key_id, "an RSA key of fewer than 2048 bits is not used (RFC 7518)");
+        return None;
+    }
     Some(Key::new(common.key_id.clone(), algorithm, key))
+}
+
+/// How long the modulus of an RSA key is; 0 for what is none.
+fn modulus_bits(key: &DecodingKey) -> usize {
+    let modulus = match key.kind() {
+        DecodingKeyKind::SecretOrDer(der) => modulus_of(der).unwrap_or_default(),
+        DecodingKeyKind::RsaModulusExponent { n, .. } => n,
+    };
+    let modulus = &modulus[modulus.iter().take_while(|byte| **byte == 0).count()..];
+    modulus.first().map_or(0, |first| modulus.len() * 8 - first.leading_zeros() as usize)
+}
+
+/// The modulus of an RSAPublicKey (RFC 8017 §A.1.1): the first integer of a sequence.
+fn modulus_of(der: &[u8]) -> Option<&[u8]> {
+    let (sequence, _) = der_value(der, 0x30)?;
+    der_value(sequence, 0x02).map(|(modulus, _)| modulus)
+}
+
+/// A value of DER with this tag, and what follows it.
+fn der_value(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let (header, rest) = der.split_first_chunk::<2>()?;
+    if header[0] != tag {
+        return None;
+    }
+    // From 128 on the low bits say in how many bytes the length follows.
+    let (length, rest) = match header[1] {
+        short @ 0..0x80 => (usize::from(short), rest),
+        long => {
+            let (length, rest) = rest.split_at_checked(usize::from(long & 0x7f))?;
+            (
+                length
+                    .iter()
+                    .try_fold(0_usize, |sum, byte| sum.checked_mul(256)?.checked_add((*byte).into()))?,
+                rest,
+            )
+        }
+    };
+    rest.split_at_checked(length)
 }

@@ -293,6 +293,17 @@ fn key_files() {
     ] {
         assert!(KeySet::of_file(bad).is_err(), "{}", String::from_utf8_lossy(bad));
     }
+    let weak = KeySet::of_file(include_bytes!("test_keys/rsa1024.pem")).unwrap_err();
+    assert!(weak.0.contains("1024 bits"), "{weak}");
+    assert_eq!(KeySet::of_file(RSA_PUBLIC).unwrap().algorithms(), [JwtAlgorithm::Rs256]);
+    let rsa = |bytes: usize| {
+        let modulus = URL_SAFE_NO_PAD.encode([&[0xff][..], &vec![1; bytes - 1]].concat());
+        json!({"kty": "RSA", "e": "AQAB", "n": modulus})
+    };
+    let of = |keys: Value| KeySet::of_file(json!({ "keys": keys }).to_string().as_bytes());
+    assert!(of(json!([rsa(128)])).unwrap_err().0.contains("2048"));
+    assert!(of(json!([rsa(255)])).is_err());
+    assert_eq!(of(json!([rsa(128), rsa(256)])).unwrap().find(JwtAlgorithm::Rs256, None).len(), 1);
     let set = KeySet::of_file(&Signer::new().jwks(["a", "b"])).unwrap();
     assert_eq!(set.algorithms(), [JwtAlgorithm::Hs256, JwtAlgorithm::Es256, JwtAlgorithm::EdDsa]);
     let (of_a, of_b) = (set.find(JwtAlgorithm::Es256, Some("a")), set.find(JwtAlgorithm::Es256, Some("b")));

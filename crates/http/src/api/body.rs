@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures::{Stream, StreamExt};
+use mqttchat_protocol::Strict;
+use serde_json::Value;
 use warp::http::header::CONTENT_TYPE;
 use warp::http::{HeaderMap, StatusCode};
 
@@ -60,6 +62,13 @@ impl Body {
         };
         tokio::time::timeout(self.within, reading).await.unwrap_or_else(|_| Err(late()))
     }
+}
+
+/// The JSON of a body, with no member twice.
+pub(super) fn json_of(body: &[u8]) -> Result<Value, Problem> {
+    serde_json::from_slice::<Strict>(body)
+        .map(|json| json.0)
+        .map_err(|error| bad(format!("the body can't be read as JSON: {error}")))
 }
 
 /// What a request's body says it is. Where `Unsaid` is not good enough, the body itself will tell.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use warp::http::header::{HeaderValue, LOCATION};
 use warp::http::{HeaderMap, StatusCode};
 
-use super::body::{Body, Kind, kind, unsupported};
+use super::body::{Body, Kind, json_of, kind, unsupported};
 use super::query::{Query, bad};
 use super::{Api, Call, etag, page};
 use crate::problem::{Problem, Reply, json as json_reply};
@@ -38,8 +38,9 @@ pub(super) async fn send(api: &Api, program: &Program, call: &Call, body: Body) 
         return Err(unsupported());
     }
     let body = body.read(api.options.frame_limit + ENVELOPE).await?;
-    let body: Value = serde_json::from_slice(&body).map_err(|error| bad(format!("not JSON: {error}")))?;
-    let Value::Object(mut body) = body else { return Err(bad("the body has to be a JSON object")) };
+    let Value::Object(mut body) = json_of(&body)? else {
+        return Err(bad("the body has to be a JSON object"));
+    };
     if body.get("type").is_some_and(|kind| kind != "msg") {
         return Err(bad("messages of this call have no type but msg"));
     }

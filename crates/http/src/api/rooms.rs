@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use warp::http::header::{HeaderValue, IF_MATCH, LOCATION};
 use warp::http::{HeaderMap, StatusCode};
 
-use super::body::{Body, Kind, kind, unsupported};
+use super::body::{Body, Kind, json_of, kind, unsupported};
 use super::messages::{frame, key_or_new};
 use super::query::{Query, bad};
 use super::{Api, Call, etag, page};
@@ -177,13 +177,12 @@ pub(super) async fn object(
         return Err(unsupported());
     }
     let body = body.read(api.options.frame_limit).await?;
-    match serde_json::from_slice(&body) {
-        Ok(Value::Object(object)) if object.keys().any(|name| !members.contains(&name.as_str())) => {
+    match json_of(&body)? {
+        Value::Object(object) if object.keys().any(|name| !members.contains(&name.as_str())) => {
             Err(bad(format!("the members of this object are {}", members.join(", "))))
         }
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(bad("the body has to be a JSON object")),
-        Err(error) => Err(bad(format!("not JSON: {error}"))),
+        Value::Object(object) => Ok(object),
+        _ => Err(bad("the body has to be a JSON object")),
     }
 }
 

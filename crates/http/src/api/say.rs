@@ -4,7 +4,7 @@ use mqttchat_bridge::Program;
 use mqttchat_protocol::{ClientFrame, Command, Dest};
 use serde_json::{Value, json};
 
-use super::body::{Body, Kind, kind};
+use super::body::{Body, Kind, json_of, kind};
 use super::messages::{frame, key_or_new, stored};
 use super::query::{Query, bad};
 use super::{Api, Call};
@@ -25,9 +25,7 @@ pub(super) async fn say(
     let kind = kind(&call.headers)?;
     let body = body.read(api.options.frame_limit + ENVELOPE).await?;
     let data = match kind {
-        Kind::Json => {
-            serde_json::from_slice::<Value>(&body).map_err(|error| bad(format!("not JSON: {error}")))?
-        }
+        Kind::Json => json_of(&body)?,
         Kind::Text | Kind::Unsaid => {
             let text = std::str::from_utf8(&body).map_err(|_| bad("the text is not in UTF-8"))?;
             // What `echo` and editors put behind the last line is none of the text.

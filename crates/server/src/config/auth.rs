@@ -124,6 +124,11 @@ fn jwt(layers: &Layers) -> Result<Option<JwtConfig>, ConfigError> {
         (None, Some(url)) => JwtPlace::Url(url),
         (None, None) => return Ok(None),
     };
+    if algorithms.is_empty() && layers.get("auth.jwt.algorithms").is_some() {
+        let reason =
+            "auth.jwt.algorithms names none, so nobody could come in: leave it out, and the keys decide";
+        return Err(ConfigError::Together(reason.to_owned()));
+    }
     if matches!(keys, JwtPlace::Url(_)) && algorithms.contains(&JwtAlgorithm::Hs256) {
         let reason =
             "auth.jwt.algorithms has HS256, whose secret can't come from auth.jwt.jwks_url: give a key_file";

@@ -28,6 +28,14 @@ const SEARCH: &str = concat!(
      ORDER BY s.rowid DESC LIMIT ?3"
 );
 
+/// How many rooms a search names. For whoever may read more, it goes through what was said in any room, and leaves out
+/// what isn't theirs.
+const ROOMS_NAMED: i64 = 64;
+
+/// The rooms that a party (?1) may read, some of them twice.
+const READABLE: &str = "
+    SELECT conversation FROM members WHERE party = ?1 UNION ALL SELECT conversation FROM rooms WHERE open LIMIT ?2";
+
 /// The columns of what is indexed, of `entries e`.
 macro_rules! indexed_columns {
     () => {
@@ -176,12 +184,84 @@ fn matching(
         let Some(place) = place else { return Ok(None) };
         all.push(format!("\"{}\"", of_conversation(place)));
     } else {
-        let mine = me.map_or_else(String::new, |me| format!(" OR \"{}\"", for_party(me)));
-        all.push(format!("(\"{}\" OR \"{}\"{mine})", for_all(), for_rooms()));
+        let places = [for_all()].into_iter().chain(rooms(connection, me)?).chain(me.map(for_party));
+        let places: Vec<String> = places.map(|place| format!("\"{place}\"")).collect();
+        all.push(format!("({})", places.join(" OR ")));
     }
     Ok(Some(all.join(" AND ")))
 }
 
+/// Which rooms are looked at for a party. Its own are named where it can be done: going through what was said in all the
+/// others would take as long as there is much of it, which costs, and says so to strangers.
+fn rooms(connection: &Connection, me: Option<i64>) -> Result<Vec<String>, Fault> {
+    let mut statement = connection.prepare_cached(READABLE)?;
+    let rooms = statement.query_map(params![me, ROOMS_NAMED + 1], |row| row.get(0))?;
+    let rooms = rooms.collect::<Result<Vec<i64>, _>>()?;
+    let all_can_be_named = i64::try_from(rooms.len()).is_ok_and(|count| count <= ROOMS_NAMED);
+    Ok(if all_can_be_named { rooms.into_iter().map(of_conversation).collect() } else { vec![for_rooms()] })
+}
+
 fn number(connection: &Connection, sql: &str, name: &str) -> Result<Option<i64>, Fault> {
     Ok(connection.prepare_cached(sql)?.query_row([name], |row| row.get(0)).optional()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use mqttchat_protocol::{DisplayName, EntryKind, MessageId, RoomChange, RoomId, UserId};
+    use rusqlite::StatementStatus;
+
+    use super::*;
+    use crate::{Backend, Change, NewEntry, Store, StoreOptions};
+
+    const SAID: u64 = 300;
+
+    async fn append(store: &Store, id: &str, kind: EntryKind, data: &str, change: Option<Change>) {
+        let entry = NewEntry {
+            conversation: Conversation::Room(RoomId::parse("ops").unwrap()),
+            kind,
+            id: MessageId::parse(id).unwrap(),
+            from: Party::parse("ann").unwrap(),
+            name: "Ann".into(),
+            data: data.into(),
+            change,
+            ingest: None,
+        };
+        store.append(entry).await.unwrap();
+    }
+
+    /// What a party's search finds, and in how many steps of SQLite's.
+    async fn search(store: &Store, who: &'static str) -> (u64, i32) {
+        let Backend::Sqlite(sqlite) = &*store.backend else { panic!("not on SQLite") };
+        let find = move |connection: &Connection| {
+            let me = number(connection, "SELECT id FROM parties WHERE name = ?1", who)?;
+            let wanted = matching(connection, &Query::parse("secret").unwrap(), None, me)?;
+            let mut statement = connection.prepare(SEARCH)?;
+            let found = statement.query_map(params![wanted, me, 1000], |_| Ok(()))?.count();
+            Ok((found as u64, statement.get_status(StatementStatus::VmStep)))
+        };
+        sqlite.readers.read(find).await.unwrap()
+    }
+
+    /// How long a search takes says nothing of what was said where one may not read.
+    #[tokio::test]
+    async fn nobody_goes_through_what_is_not_theirs() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(StoreOptions::sqlite(directory.path())).await.unwrap();
+        for name in ["ann", "eve"] {
+            let (id, name) = (UserId::parse(name).unwrap(), DisplayName::parse(name).unwrap());
+            store.claim_user(&id, &name, "guest").await.unwrap();
+        }
+        let create = RoomChange::Create { title: "Ops".into(), open: false, members: Vec::new() };
+        append(&store, "r", EntryKind::Room, "{}", Some(Change::Room(create))).await;
+        for n in 0..SAID {
+            append(&store, &format!("m{n}"), EntryKind::Msg, r#"{"text":"secret"}"#, None).await;
+        }
+        while search(&store, "ann").await.0 < SAID {
+            tokio::task::yield_now().await;
+        }
+        let ((found, steps), (all, own_steps)) = (search(&store, "eve").await, search(&store, "ann").await);
+        assert_eq!((found, all), (0, SAID));
+        assert!(steps < 100 && own_steps > 100, "{steps} and {own_steps} steps");
+        store.close().await;
+    }
 }
