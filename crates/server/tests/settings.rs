@@ -214,7 +214,7 @@ fn who_is_let_in() {
     for (text, sentence) in [
         ("", "give auth.jwt.key_file or auth.jwt.jwks_url"),
         ("key_file = \"k\"\njwks_url = \"http://x/\"", "give one of them"),
-        ("jwks_url = \"ftp://x/\"", "auth.jwt.jwks_url has to be an address"),
+        ("jwks_url = \"ftp://x/\"", "auth.jwt.jwks_url has to be like https://"),
         ("jwks_url = \"https://x/\"\nalgorithms = [\"HS256\"]", "can't come from auth.jwt.jwks_url"),
         ("key_file = \"k\"\nalgorithms = [\"none\"]", "auth.jwt.algorithms has to be a list of HS256"),
         ("key_file = \"k\"\nalgorithms = []", "auth.jwt.algorithms names none"),
