@@ -302,6 +302,34 @@ async fn a_block_that_was_undone_has_ended_the_sessions() {
     operator.close().await;
 }
 
+/// Locked out and let in again before any node looks.
+async fn lock_out_for_a_moment(store: &Store, id: &UserId) {
+    for blocked in [true, false] {
+        store.set_blocked(id, blocked).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_locked_out_for_a_moment_has_to_come_back() {
+    let app = App::start().await;
+    let operator = operator(&app).await;
+    let (mut ann, mut eve) = (app.sign_in("Ann").await, app.sign_in("Eve").await);
+    let (_, bot) = key(&app, &operator, "Bot", "read").await;
+    let robot = app.bridge.speak_for("robots", user("r2"), &name("Robot")).await.unwrap();
+    let mut streams = [app.follow(&bot, Dest::Public).await, app.follow(&robot, Dest::Public).await];
+    for id in [&user("ann"), bot.user(), robot.user()] {
+        lock_out_for_a_moment(&app.store, id).await;
+    }
+    ended(&mut ann).await;
+    for stream in &mut streams {
+        ended(stream).await;
+    }
+    eve.settled().await;
+    let (mut again, _) = hello(&app, json!({"token": ann.next_token()})).await;
+    again.settled().await;
+    operator.close().await;
+}
+
 /// Between the look at somebody and their session's registration nothing is lost that was taken away.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_locked_out_on_the_way_in_stays_out() {
@@ -385,4 +413,6 @@ async fn sessions_end_with_the_key_and_the_time_of_their_token() {
     hello(&app, json!({"token": jwt("c", "ann", 60)})).await.0.settled().await;
     assert!(ended(&mut eve).await.contains("expired"));
     bob.settled().await;
+    lock_out_for_a_moment(&app.store, &user("bob")).await;
+    ended(&mut bob).await;
 }
