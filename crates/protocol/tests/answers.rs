@@ -112,3 +112,15 @@ fn keys_are_not_shown() {
     // Their versions are.
     assert_eq!(format!("{:?}", Keyring::new(&[(1, [7; 32])])), "[1]");
 }
+
+#[test]
+fn a_symbol_may_be_shown_as_emoji_and_nothing_else_may() {
+    for good in ["Ann \u{2764}\u{fe0f}", "\u{2139}\u{fe0f}", "\u{24c2}\u{fe0e}"] {
+        assert!(DisplayName::parse(good).is_some(), "{good:?}");
+    }
+    for bad in
+        ["Ann\u{fe0f}", "\u{e9}\u{fe0f}", "x!\u{fe0f}", "a \u{fe0f}b", "a\u{3000}\u{fe0f}b", "\u{fe0f}Ann"]
+    {
+        assert!(DisplayName::parse(bad).is_none(), "{bad:?}");
+    }
+}
