@@ -11,8 +11,12 @@
  * @property {import("./clock.js").Clock} clock
  */
 
+import { PING } from "./protocol.js";
+
 /** How long a way may take to open before the next is tried. */
 const PATIENCE_MS = 3_000;
+/** How long an open WebSocket may take to bring anything. */
+const ANSWER_MS = 6_000;
 /** How long a way that was found blocked is not tried again. */
 const AGAIN_MS = 5 * 60_000;
 
@@ -111,13 +115,40 @@ class FallbackSocket {
     socket.onopen = (event) => {
       this.ways.clock.clear(this.#timer);
       socket.onclose = (closed) => this.#end(closed.code);
-      this.works(index);
       this.#detour = index > 0;
-      if (this.#detour) this.#timer = this.ways.clock.set(() => this.#try(), AGAIN_MS);
+      if (this.#detour) {
+        this.works(index);
+        this.#timer = this.ways.clock.set(() => this.#try(), AGAIN_MS);
+      } else {
+        this.#expectAnswer(socket);
+      }
       this.onopen?.(event);
     };
     socket.onmessage = (event) => this.onmessage?.(event);
     socket.onclose = next;
+  }
+
+  /** Some networks let a WebSocket open, and nothing through. @param {Socket} socket  A WebSocket, just opened. */
+  #expectAnswer(socket) {
+    const blocked = async () => {
+      socket.onclose = null;
+      if (await this.ways.reachable()) this.works(1);
+      this.#end(1006);
+    };
+    this.#timer = this.ways.clock.set(() => void blocked(), ANSWER_MS);
+    socket.onclose = ({ code }) => {
+      this.ways.clock.clear(this.#timer);
+      if (code === 1006) void blocked();
+      else this.#end(code);
+    };
+    socket.onmessage = (event) => {
+      this.ways.clock.clear(this.#timer);
+      socket.onclose = (closed) => this.#end(closed.code);
+      socket.onmessage = (later) => this.onmessage?.(later);
+      this.works(0);
+      this.onmessage?.(event);
+    };
+    socket.send(JSON.stringify({ type: PING }));
   }
 
   /** A server that is down is no reason to look for other ways to it. @param {number} index */
@@ -141,7 +172,8 @@ class FallbackSocket {
       this.ways.clock.clear(this.#timer);
       later();
     };
-    trial.onopen = () => {
+    trial.onopen = () => trial.send(JSON.stringify({ type: PING }));
+    trial.onmessage = () => {
       this.works(0);
       this.#end(1006);
     };

@@ -43,8 +43,40 @@ test("a WebSocket that opens is used as it is", () => {
   last().socket.say({ type: 1002 });
   last().socket.end(4408);
   assert.deepEqual(events, ["open", '{"type":1002}', 4408]);
-  assert.deepEqual(last().socket.sent, [{ type: 1001 }]);
+  assert.deepEqual(last().socket.sent, [{ type: 1001 }, { type: 1001 }], "one to see whether it is answered");
   assert.deepEqual(ways(), ["websocket"]);
+});
+
+test("a WebSocket that opens and brings nothing gives place to the next", async () => {
+  const { connect, clock, opened, events, last, ways, settle } = setup();
+  connect();
+  last().socket.accept();
+  clock.pass(6_000);
+  await settle();
+  assert.ok(last().socket.closed);
+  assert.deepEqual(events, ["open", 1006]);
+  connect();
+  last().socket.accept();
+  assert.deepEqual([ways(), events], [["websocket", "streaming"], ["open", 1006, "open"]]);
+  clock.pass(5 * 60_000);
+  last().socket.accept();
+  clock.pass(3_000);
+  assert.deepEqual(events, ["open", 1006, "open"], "nor is it taken later");
+  assert.ok(last().socket.closed && !opened[1]?.socket.closed);
+});
+
+test("a WebSocket that is cut off at once gives place to the next, where the server is there", async () => {
+  for (const reachable of [true, false]) {
+    const { connect, clock, server, events, last, ways, settle } = setup();
+    server.reachable = reachable;
+    connect();
+    last().socket.accept();
+    last().socket.end(1006);
+    await settle();
+    assert.deepEqual([events, clock.waiting], [["open", 1006], 0]);
+    connect();
+    assert.deepEqual(ways(), ["websocket", reachable ? "streaming" : "websocket"]);
+  }
 });
 
 test("where WebSockets are refused SockJS is used, and they are left alone for a while", async () => {
@@ -109,6 +141,7 @@ test("later a WebSocket is tried beside, and taken when it opens", async () => {
   clock.pass(5 * 60_000);
   assert.equal(ways().filter((way) => way === "websocket").length, 3);
   last().socket.accept();
+  last().socket.say({ type: 1002 });
   assert.deepEqual(events, ["open", 1006]);
   assert.ok(opened.every(({ socket }, index) => index === 0 || index === 2 || socket.closed));
   connect();
@@ -131,9 +164,11 @@ test("in another network a WebSocket is tried at once", async () => {
   assert.deepEqual([events, clock.waiting], [["open"], 1], "the session goes on, and there is a next time");
   fallback.again();
   last().socket.accept();
+  last().socket.say({ type: 1002 });
   assert.deepEqual([events, clock.waiting], [["open", 1006], 0]);
   connect();
   last().socket.accept();
+  last().socket.say({ type: 1002 });
   const count = ways().length;
   fallback.again();
   assert.deepEqual([last().way, ways().length], ["websocket", count], "there is one already");

@@ -22,6 +22,8 @@ struct Proxy {
 #[derive(Default)]
 struct Upgrades {
     welcome: AtomicBool,
+    /// They are granted, and what they carry is dropped.
+    swallowed: AtomicBool,
     refused: AtomicUsize,
     passed: AtomicUsize,
 }
@@ -73,6 +75,10 @@ async fn pass(mut client: TcpStream, target: SocketAddr, upgrades: Arc<Upgrades>
         }
     }
     if String::from_utf8_lossy(&head).to_ascii_lowercase().contains("\r\nupgrade:") {
+        if upgrades.swallowed.load(SeqCst) {
+            upgrades.refused.fetch_add(1, SeqCst);
+            return swallow(client, &head, target).await;
+        }
         if !upgrades.welcome.load(SeqCst) {
             upgrades.refused.fetch_add(1, SeqCst);
             client
@@ -85,6 +91,33 @@ async fn pass(mut client: TcpStream, target: SocketAddr, upgrades: Arc<Upgrades>
     let mut server = TcpStream::connect(target).await?;
     server.write_all(&head).await?;
     copy_bidirectional(&mut client, &mut server).await?;
+    Ok(())
+}
+
+/// The server's answer to an upgrade, and nothing more either way.
+async fn swallow(mut client: TcpStream, head: &[u8], target: SocketAddr) -> Result<()> {
+    let mut server = TcpStream::connect(target).await?;
+    server.write_all(head).await?;
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(server.read_u8().await?);
+    }
+    client.write_all(&answer).await?;
+    tokio::io::copy(&mut client, &mut tokio::io::sink()).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_page_falls_back_where_websockets_open_and_bring_nothing() -> Result<()> {
+    let driver = Driver::start().await?;
+    let app = App::start().await?;
+    let proxy = Proxy::start(app.address()).await?;
+    proxy.upgrades.swallowed.store(true, SeqCst);
+    let ann = driver.browser().await?;
+    ann.enter(&proxy.url(), "Ann").await?;
+    assert_eq!(proxy.refused(), 1);
+    ann.say("by another way").await?;
+    ann.expect_accepted("by another way").await?;
     Ok(())
 }
 
