@@ -19,6 +19,7 @@ use crate::link::Link;
 use crate::options::{BridgeOptions, Private};
 use crate::peers::Peers;
 use crate::people::People;
+use crate::readings::Readings;
 use crate::revoke::Revocations;
 use crate::sequencer::Sequencer;
 use crate::slots::Slots;
@@ -51,6 +52,7 @@ pub(crate) struct Hub {
     /// What addresses may ask.
     pub(crate) addresses: Addresses,
     pub(crate) typists: Typists,
+    pub(crate) readings: Readings,
     pub(crate) seen: Seen,
     pub(crate) states: States,
     pub(crate) peers: Peers,
@@ -110,6 +112,7 @@ impl Hub {
             people: People::new(options.rates, options.other_rates),
             addresses: Addresses::new(options.other_rates.per_address),
             typists: Typists::default(),
+            readings: Readings::default(),
             seen: Seen::default(),
             states: States::default(),
             peers: Peers::default(),

@@ -63,6 +63,7 @@ mod peers;
 mod people;
 mod program;
 mod question;
+mod readings;
 mod receipts;
 mod revoke;
 mod ring;

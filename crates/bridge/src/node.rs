@@ -177,6 +177,7 @@ impl Hub {
             }
             let now = Instant::now();
             self.end_typing(now);
+            self.tell_readings(now);
             waiting = self.tell_rosters(self.active(), now);
             self.tell_states(now);
             if now.duration_since(cleaned) >= CLEAN_EVERY {

@@ -1,6 +1,7 @@
 //! Who has got and read what: 200, 300, `read` and `receipt`.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use mqttchat_protocol::{Conversation, Dest, Entry, EntryKind, Frame, Party, Refusal, ServerFrame, UserId};
 use mqttchat_store::{Moved, StoreError};
@@ -36,20 +37,22 @@ pub(crate) async fn read(hub: &Arc<Hub>, handle: &Handle, dest: &Dest, seq: u64)
     let conversation = hub.readable(&handle.who, dest).await?;
     let moved = hub.store.set_read(reader, &conversation, seq).await.map_err(store_away)?;
     let Some(now) = moved else { return Ok(Outcome::default()) };
-    if dest == &Dest::Public {
-        return Ok(Outcome::default());
-    }
     let frame = ServerFrame::Receipt { dest, from: reader, read: now }.to_frame();
-    hub.show_read(Some(handle), reader, dest, &conversation, &frame);
     match dest {
-        Dest::Room(room) if hub.is_cluster() => hub.publish_ack(hub.topics.room_acks(room), &frame),
-        Dest::Public | Dest::Room(_) => {}
+        Dest::Public => return Ok(Outcome::default()),
+        Dest::Room(_) => {
+            if hub.readings.note(&conversation, reader, now, Instant::now()) {
+                hub.tell_room_read(reader, &conversation, &frame);
+            }
+        }
         Dest::Private(partner) => {
             if let Some(partner) = Party::user(partner).filter(|partner| partner != reader) {
+                hub.tell_here(None, &partner, &frame);
                 hub.publish_ack(hub.topics.acks(&partner), &frame);
             }
         }
     }
+    hub.tell_here(Some(handle), reader, &frame);
     hub.publish_ack(hub.topics.acks(reader), &frame);
     Ok(Outcome::default())
 }
@@ -112,7 +115,7 @@ impl Hub {
         let dest = conversation.dest_for(&Party::from(user));
         let Some(after) = *after else {
             let frame = ServerFrame::Receipt { dest: &dest, from: user, read: *upto }.to_frame();
-            self.show_read(None, user, &dest, conversation, &frame);
+            self.show_read(user, &dest, conversation, &frame);
             return Ok(());
         };
         let Dest::Private(partner) = &dest else { return Ok(()) };
@@ -126,31 +129,45 @@ impl Hub {
         }
     }
 
-    /// Shows those here how far `reader` has read: the other one of a private conversation or those in the room, and
-    /// the reader's own sessions, but the one that has said so.
-    fn show_read(
-        &self,
-        one: Option<&Handle>,
-        reader: &UserId,
-        dest: &Dest,
-        conversation: &Conversation,
-        frame: &Frame,
-    ) {
+    /// Tells what was kept back of what people have read in rooms.
+    pub(crate) fn tell_readings(&self, now: Instant) {
+        for (conversation, reader, read) in self.readings.take_due(now) {
+            let dest = conversation.dest_for(&Party::from(&reader));
+            let frame = ServerFrame::Receipt { dest: &dest, from: &reader, read }.to_frame();
+            self.tell_room_read(&reader, &conversation, &frame);
+        }
+    }
+
+    /// Tells those in a room how far `reader` has read: here, and on other nodes.
+    fn tell_room_read(&self, reader: &UserId, conversation: &Conversation, frame: &Frame) {
+        self.show_room_read(reader, conversation, frame);
+        if let Conversation::Room(room) = conversation
+            && self.is_cluster()
+        {
+            self.publish_ack(self.topics.room_acks(room), frame);
+        }
+    }
+
+    fn show_room_read(&self, reader: &UserId, conversation: &Conversation, frame: &Frame) {
+        if let Some(sequencer) = self.known_sequencer(conversation) {
+            sequencer.pass(frame.clone(), Some(reader.clone()));
+            self.wake(&sequencer);
+        }
+    }
+
+    /// Shows those here how far `reader`, on another node, has read: the other one of a private conversation or those
+    /// in the room, and the reader's own sessions.
+    fn show_read(&self, reader: &UserId, dest: &Dest, conversation: &Conversation, frame: &Frame) {
         match dest {
             Dest::Public => return,
-            Dest::Room(_) => {
-                if let Some(sequencer) = self.known_sequencer(conversation) {
-                    sequencer.pass(frame.clone(), Some(reader.clone()));
-                    self.wake(&sequencer);
-                }
-            }
+            Dest::Room(_) => self.show_room_read(reader, conversation, frame),
             Dest::Private(partner) => {
                 if let Some(partner) = Party::user(partner).filter(|partner| partner != reader) {
                     self.tell_here(None, &partner, frame);
                 }
             }
         }
-        self.tell_here(one, reader, frame);
+        self.tell_here(None, reader, frame);
     }
 
     /// Sends a frame to every session of a user here, but to the one that it comes from.

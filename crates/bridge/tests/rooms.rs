@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::Instant;
+
 use mqttchat_bridge::{BridgeOptions, Memory};
 use serde_json::{Value, json};
 use support::{App, Client, kind};
@@ -65,6 +67,31 @@ async fn from_its_creation_to_its_deletion() {
     ann.say("m2", OPS, "afresh").await;
     assert_eq!(bob.entries(1).await, [(6, "afresh".to_owned())]);
     assert_eq!(bob.log_of(OPS).iter().map(|entry| entry.0).collect::<Vec<_>>(), [1, 2, 3, 4, 6]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_fast_is_told_of_now_and_then() {
+    const MESSAGES: u64 = 40;
+    let app = App::start().await;
+    let (mut ann, mut bob) = (app.sign_in("Ann").await, app.sign_in("Bob").await);
+    room(&mut ann, true, &["bob"]).await;
+    join(&mut ann).await;
+    for number in 0..MESSAGES {
+        ann.say(&format!("m{number}"), OPS, "read this").await;
+    }
+    ann.entries(MESSAGES as usize).await;
+    let begun = Instant::now();
+    for seq in 1..=MESSAGES + 1 {
+        bob.send(json!({"type":"read","dest":OPS,"data":{"seq":seq}})).await;
+    }
+    bob.settled().await;
+    let mut told = vec![0];
+    while told.last() != Some(&(MESSAGES + 1)) {
+        told.push(ann.expect("receipt").await["data"]["read"].as_u64().unwrap());
+    }
+    assert!(told.is_sorted_by(|one, next| one < next), "{told:?}");
+    let most = begun.elapsed().as_millis() / 250 + 3;
+    assert!(told.len() as u128 <= most, "at most {most}, four a second: {told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
