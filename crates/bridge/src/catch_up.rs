@@ -10,6 +10,9 @@ use crate::hub::Hub;
 /// Entries that are read at once.
 pub(crate) const PAGE: u64 = 50;
 
+/// The part of an answer's bytes that is read at once.
+const PART: usize = 4;
+
 /// What was read.
 #[derive(Debug)]
 pub(crate) struct Page {
@@ -43,17 +46,39 @@ pub(crate) async fn page(
     seq: u64,
     granted: u64,
 ) -> Result<Page, StoreError> {
-    let entries = hub.store.entries_after(conversation, seq, PAGE).await?;
+    let turn = hub.pages.turn().await;
+    let bytes = turn.bytes / PART;
+    let mut entries = hub.store.entries_after_within(conversation, seq, PAGE, bytes).await?;
+    let full = keep(&mut entries, bytes) || entries.len() as u64 == PAGE;
     let Conversation::Room(room) = conversation else { return Ok(Page { entries, then: Then::On }) };
     let readable = hub.store.room_access(room, &caller.party).await? != Access::None;
-    Ok(Page::of_room(entries, (seq, granted), caller, readable))
+    Ok(Page::of_room(entries, (seq, granted), caller, Read { readable, full }))
+}
+
+/// Keeps the first entries up to that with which they have so many bytes; true when that is reached.
+fn keep(entries: &mut Vec<Entry>, most: usize) -> bool {
+    let mut bytes = 0;
+    let within = entries.iter().position(|entry| {
+        bytes += entry.data.len();
+        bytes >= most
+    });
+    entries.truncate(within.map_or(entries.len(), |at| at + 1));
+    within.is_some()
+}
+
+/// What was found beside the entries.
+#[derive(Clone, Copy)]
+struct Read {
+    /// Whether the conversation is still theirs to read.
+    readable: bool,
+    /// Whether there may be more entries behind these.
+    full: bool,
 }
 
 impl Page {
     /// Everything up to the entry that takes a room from this user is theirs, whenever they come to read it. What did so
     /// up to `granted` has been made good since.
-    fn of_room(mut entries: Vec<Entry>, (seq, granted): (u64, u64), caller: &Caller, readable: bool) -> Self {
-        let full = entries.len() as u64 == PAGE;
+    fn of_room(mut entries: Vec<Entry>, (seq, granted): (u64, u64), caller: &Caller, read: Read) -> Self {
         let effect = |entry: &Entry| Effect::of(entry.kind, &entry.data);
         if let Some(first) = entries.first()
             && first.seq != seq + 1
@@ -68,7 +93,7 @@ impl Page {
             entries.truncate(at + 1);
             return Self { entries, then: Then::Ended };
         }
-        if !readable && !full {
+        if !read.readable && !read.full {
             return Self { entries: Vec::new(), then: Then::Lost };
         }
         Self { entries, then: Then::On }
@@ -100,7 +125,8 @@ mod tests {
 
     fn page(entries: Vec<Entry>, readable: bool) -> (Vec<u64>, Then) {
         let bob = Caller::new(UserId::parse("bob").unwrap(), "Bob".into());
-        let page = Page::of_room(entries, (4, GRANTED), &bob, readable);
+        let read = Read { readable, full: entries.len() as u64 == PAGE };
+        let page = Page::of_room(entries, (4, GRANTED), &bob, read);
         (page.entries.iter().map(|entry| entry.seq).collect(), page.then)
     }
 
@@ -123,6 +149,20 @@ mod tests {
         assert_eq!(page(vec![removed(5), msg(6)], true), (vec![5, 6], Then::On));
         assert_eq!(page(vec![removed(5), removed(6), msg(7)], true), (vec![5, 6], Then::Ended));
         assert_eq!(page(vec![entry(5, EntryKind::Room, DELETED), msg(6)], true), (vec![5], Then::Ended));
+    }
+
+    #[test]
+    fn pages_are_bounded_in_bytes() {
+        let of = |count: u64, most| {
+            let mut entries = (1..=count).map(|seq| entry(seq, EntryKind::Msg, "0123456789")).collect();
+            let reached = keep(&mut entries, most);
+            (entries.len(), reached)
+        };
+        assert_eq!(
+            (of(5, 25), of(5, 51), of(5, 50), of(1, 1)),
+            ((3, true), (5, false), (5, true), (1, true))
+        );
+        assert_eq!(of(0, 1), (0, false));
     }
 
     #[test]

@@ -10,11 +10,10 @@ use crate::catch_up::{Page, Then, page};
 use crate::command::not_found;
 use crate::cursor::Cursor;
 use crate::hub::now_ms;
-use crate::page::ANSWER_MAX;
 use crate::ring::SlotKind;
 use crate::room_mail::Standing;
 use crate::sequencer::Taken;
-use crate::session::{BATCH_BYTES, Session};
+use crate::session::{BATCH_BYTES, LEFT_MAX, Session};
 use crate::transport::Transport;
 
 /// Slots that are taken from a ring at a time.
@@ -65,6 +64,9 @@ impl Session {
         if self.outbox.capacity() > 64 {
             self.outbox.shrink_to_fit();
         }
+        if self.is_held(transport.backlog()) {
+            return false;
+        }
         let count = self.cursors.len();
         for offset in 0..count {
             let at = (self.turn + offset) % count;
@@ -89,7 +91,8 @@ impl Session {
         let conversation = cursor.sequencer.conversation.clone();
         let in_room = matches!(conversation, Conversation::Room(_));
         loop {
-            if transport.backlog() >= BATCH_BYTES {
+            let mut room = BATCH_BYTES.saturating_sub(transport.backlog());
+            if room == 0 {
                 return false;
             }
             let (mut delivered, mut then) = (0, Then::On);
@@ -108,12 +111,13 @@ impl Session {
                     }
                     last = *seq;
                     delivered += 1;
+                    room = room.saturating_sub(slot.frame.len());
                     transport.feed(slot.frame.clone());
                     if in_room && effect.ends_for(me, *seq <= granted) {
                         then = Then::Ended;
                         return ControlFlow::Break(());
                     }
-                    ControlFlow::Continue(())
+                    if room == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
                 }
                 SlotKind::Passing { but } if joined && but.as_ref() != Some(me) => {
                     transport.feed(slot.frame.clone());
@@ -133,6 +137,9 @@ impl Session {
                 self.end(at, then);
                 return true;
             }
+            if room == 0 {
+                return false;
+            }
             match taken {
                 Taken::Some => {}
                 Taken::All => {
@@ -141,6 +148,8 @@ impl Session {
                     }
                     return true;
                 }
+                // A page is read when what was read before has gone: then only one waits.
+                Taken::Behind(_) if transport.backlog() > LEFT_MAX => return false,
                 Taken::Behind(seq) => {
                     self.start_catch_up(at, seq, Duration::ZERO);
                     return true;
@@ -217,20 +226,18 @@ impl Session {
         };
         let cursor = &mut self.cursors[at];
         let private = matches!(cursor.conversation(), Conversation::Pair(..));
-        let (count, mut delivered, mut bytes) = (entries.len(), 0, 0);
+        let (count, mut delivered) = (entries.len(), 0);
         for entry in entries {
             let next = entry.seq == cursor.position.seq + 1 || then == Then::Ended && count == 1;
-            if !next || bytes > ANSWER_MAX {
+            if !next {
                 break;
             }
             if private {
                 self.handed.note(&entry.id, cursor.conversation(), entry.seq);
             }
             cursor.position.seq = entry.seq;
-            let frame = entry.to_frame();
-            bytes += frame.len();
             delivered += 1;
-            self.outbox.push_back(frame);
+            self.outbox.push_back(entry.to_frame());
         }
         cursor.position.index = None;
         self.hub.figures.deliveries.increment(delivered);
@@ -239,9 +246,13 @@ impl Session {
         }
     }
 
-    /// Whether more waits than the socket has been handed.
-    pub(crate) fn more_waits(&self) -> bool {
+    /// Whether more waits than is kept for a socket that takes nothing: a batch. Answers count as what came by itself
+    /// does, and so does a frame that is answered only when the answers before it have gone.
+    pub(crate) fn more_waits(&self, backlog: usize) -> bool {
         let lags = |cursor: &Cursor| cursor.sequencer.head().is_some_and(|head| cursor.position.seq < head);
-        !self.outbox.is_empty() || self.cursors.iter().any(lags)
+        backlog >= BATCH_BYTES
+            || !self.outbox.is_empty()
+            || self.waiting.is_some()
+            || self.cursors.iter().any(lags)
     }
 }

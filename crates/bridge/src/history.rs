@@ -36,7 +36,8 @@ pub(crate) async fn history(
     dest: &Dest,
     bounds: HistoryBounds,
 ) -> Result<Outcome, Refusal> {
-    let page = history_page(hub, caller, dest, bounds).await?;
+    let turn = hub.pages.turn().await;
+    let page = page_within(hub, caller, dest, bounds, turn.bytes).await?;
     let members = serde_json::json!({ "more": page.more });
     Ok(Outcome::frame(re.reply(&with_messages(&members, &page.messages))))
 }
@@ -48,24 +49,33 @@ pub(crate) async fn history_page(
     dest: &Dest,
     bounds: HistoryBounds,
 ) -> Result<Page, Refusal> {
+    let turn = hub.pages.turn().await;
+    page_within(hub, caller, dest, bounds, turn.bytes).await
+}
+
+/// The same, with so many bytes.
+async fn page_within(
+    hub: &Arc<Hub>,
+    caller: &Caller,
+    dest: &Dest,
+    bounds: HistoryBounds,
+    bytes: usize,
+) -> Result<Page, Refusal> {
     let conversation = dest.seen_by(&caller.party);
     let most = hub.options.limits.history;
     let limit = bounds.limit.unwrap_or(most).min(most);
     // One entry more than wanted tells whether there are more.
     let (entries, more) = match bounds.after {
         Some(after) => {
-            let mut entries =
-                hub.store.entries_after(&conversation, after, limit + 1).await.map_err(store_away)?;
+            let read = hub.store.entries_after_within(&conversation, after, limit + 1, bytes).await;
+            let mut entries = read.map_err(store_away)?;
             let more = entries.len() as u64 > limit;
             entries.truncate(limit as usize);
             (entries, more)
         }
         None => {
-            let entries = hub
-                .store
-                .entries_before(&conversation, bounds.before, limit + 1)
-                .await
-                .map_err(store_away)?;
+            let read = hub.store.entries_before_within(&conversation, bounds.before, limit + 1, bytes).await;
+            let entries = read.map_err(store_away)?;
             let more = entries.len() as u64 > limit;
             (entries.into_iter().skip(usize::from(more)).collect::<Vec<Entry>>(), more)
         }
@@ -73,7 +83,10 @@ pub(crate) async fn history_page(
     // Rights are read behind the entries: what was taken back before is known by then.
     hub.readable(caller, dest).await?;
     let frames = frames(&entries);
-    let fitting = if bounds.after.is_some() { oldest_that_fit(&frames) } else { newest_that_fit(&frames) };
+    let fitting = match bounds.after {
+        Some(_) => oldest_that_fit(&frames, bytes),
+        None => newest_that_fit(&frames, bytes),
+    };
     let left_out = if bounds.after.is_some() { 0 } else { frames.len() - fitting.len() };
     Ok(Page {
         first: entries.get(left_out).map(|entry| entry.seq),

@@ -17,6 +17,7 @@ use crate::figures::Figures;
 use crate::incoming::Seen;
 use crate::link::Link;
 use crate::options::{BridgeOptions, Private};
+use crate::pages::Pages;
 use crate::peers::Peers;
 use crate::people::People;
 use crate::readings::Readings;
@@ -51,6 +52,8 @@ pub(crate) struct Hub {
     pub(crate) people: People,
     /// What addresses may ask.
     pub(crate) addresses: Addresses,
+    /// Answers with lists in them.
+    pub(crate) pages: Pages,
     pub(crate) typists: Typists,
     pub(crate) readings: Readings,
     pub(crate) seen: Seen,
@@ -111,6 +114,7 @@ impl Hub {
             deliveries: Deliveries::default(),
             people: People::new(options.rates, options.other_rates),
             addresses: Addresses::new(options.other_rates.per_address),
+            pages: Pages::default(),
             typists: Typists::default(),
             readings: Readings::default(),
             seen: Seen::default(),

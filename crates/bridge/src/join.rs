@@ -40,7 +40,6 @@ pub(crate) async fn join(
     cursor.join();
     let head = at.unwrap_or(cursor.position.seq);
     let wanted = history.min(hub.options.limits.history);
-    let messages = newest(hub, &sequencer, wanted, head).await?;
     let (people, status) = match &conversation {
         Conversation::Public | Conversation::Room(_) => {
             let (online, roster) = first_people(hub, &sequencer).await?;
@@ -48,7 +47,9 @@ pub(crate) async fn join(
         }
         Conversation::Pair(..) => private(hub, handle, dest, &conversation, head).await?,
     };
-    let mut frames = vec![re.reply(&with_messages(&people, newest_that_fit(&messages)))];
+    let turn = hub.pages.turn().await;
+    let messages = newest(hub, &sequencer, wanted, head, turn.bytes).await?;
+    let mut frames = vec![re.reply(&with_messages(&people, newest_that_fit(&messages, turn.bytes)))];
     frames.extend(status);
     Ok(Outcome { frames, cursors: vec![cursor], refusal: None })
 }
@@ -65,13 +66,20 @@ struct People {
     read: Option<u64>,
 }
 
-/// The newest `count` entries up to `head`: from the ring, else from the store, which the ring then remembers.
-async fn newest(hub: &Hub, sequencer: &Sequencer, count: u64, head: u64) -> Result<Vec<Frame>, Refusal> {
+/// The newest `count` entries up to `head`: from the ring, else from the store, which the ring then remembers; only the
+/// newest where they are more than so many bytes.
+async fn newest(
+    hub: &Hub,
+    sequencer: &Sequencer,
+    count: u64,
+    head: u64,
+    bytes: usize,
+) -> Result<Vec<Frame>, Refusal> {
     if let Some(frames) = sequencer.newest(count, head) {
         return Ok(frames);
     }
     let changes = sequencer.changes();
-    let read = hub.store.entries_before(&sequencer.conversation, Some(head + 1), count).await;
+    let read = hub.store.entries_before_within(&sequencer.conversation, Some(head + 1), count, bytes).await;
     let entries = read.map_err(store_away)?;
     sequencer.remember(&entries, changes);
     Ok(frames(&entries))

@@ -57,6 +57,7 @@ mod node;
 mod options;
 mod own_frame;
 mod page;
+mod pages;
 mod patience;
 mod peer;
 mod peers;

@@ -2,26 +2,23 @@
 
 use mqttchat_protocol::{Entry, Frame};
 
-/// Bytes of entries in one answer. Those that don't fit are asked for again with other bounds.
-pub(crate) const ANSWER_MAX: usize = 1 << 20;
-
-/// The frames of entries, newest last; only the newest when they are more than [`ANSWER_MAX`], at least one.
-pub(crate) fn newest_that_fit(frames: &[Frame]) -> &[Frame] {
+/// The frames of entries, newest last; only the newest when they are more than `most` bytes, at least one.
+pub(crate) fn newest_that_fit(frames: &[Frame], most: usize) -> &[Frame] {
     let mut bytes = 0;
     let fitting = frames.iter().rev().take_while(|frame| {
         bytes += frame.len();
-        bytes <= ANSWER_MAX
+        bytes <= most
     });
     let count = fitting.count().max(1).min(frames.len());
     &frames[frames.len() - count..]
 }
 
-/// The frames of entries, oldest first; only the oldest when they are more than [`ANSWER_MAX`], at least one.
-pub(crate) fn oldest_that_fit(frames: &[Frame]) -> &[Frame] {
+/// The frames of entries, oldest first; only the oldest when they are more than `most` bytes, at least one.
+pub(crate) fn oldest_that_fit(frames: &[Frame], most: usize) -> &[Frame] {
     let mut bytes = 0;
     let fitting = frames.iter().take_while(|frame| {
         bytes += frame.len();
-        bytes <= ANSWER_MAX
+        bytes <= most
     });
     let count = fitting.count().max(1).min(frames.len());
     &frames[..count]
@@ -59,11 +56,15 @@ mod tests {
 
     #[test]
     fn lists_are_bounded_from_either_end() {
-        let frames: Vec<Frame> = (0..5).map(|_| Frame::text(&vec![b'x'; ANSWER_MAX / 3])).collect();
-        assert_eq!((newest_that_fit(&frames).len(), oldest_that_fit(&frames).len()), (2, 2));
-        let one = [Frame::text(&vec![b'x'; ANSWER_MAX * 2])];
+        let frames: Vec<Frame> = (0..5).map(|_| Frame::text(&[b'x'; 30])).collect();
+        assert_eq!((newest_that_fit(&frames, 100).len(), oldest_that_fit(&frames, 100).len()), (3, 3));
+        let one = [Frame::text(&[b'x'; 200])];
         assert_eq!(
-            (newest_that_fit(&one).len(), oldest_that_fit(&one).len(), newest_that_fit(&[]).len()),
+            (
+                newest_that_fit(&one, 100).len(),
+                oldest_that_fit(&one, 100).len(),
+                newest_that_fit(&[], 100).len()
+            ),
             (1, 1, 0)
         );
     }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use mqttchat_protocol::{
     ApiSecret, Dest, DisplayName, Entry, ErrorCode, Hello, HistoryBounds, Limits, MessageId, Person,
     PersonState, Refusal, Room, RoomChange, RoomId, UserId,
@@ -23,6 +24,7 @@ use crate::deliver::{Origin, unavailable};
 use crate::greet::{Ended, open_as};
 use crate::history::{Page, history_page};
 use crate::hub::Hub;
+use crate::pages::Counted;
 use crate::rooms::{rooms_page, told};
 use crate::search::search_page;
 use crate::session::CloseCode;
@@ -157,6 +159,13 @@ impl Program {
     pub async fn history(&self, dest: &Dest, bounds: HistoryBounds) -> Result<Page, Refusal> {
         self.reads(Spending::Page)?;
         history_page(&self.hub, &self.who, dest, bounds).await
+    }
+
+    /// An answer that is written to a client by others than a session: for as long as its bytes are there it counts among
+    /// what clients haven't taken, by which the next answers are bounded.
+    #[must_use]
+    pub fn counted(&self, answer: Vec<u8>) -> Bytes {
+        Bytes::from_owner(Counted::new(&self.hub.pages, answer))
     }
 
     /// Looks for messages in a conversation, or wherever the user may read; newest first. `more` says whether it found as

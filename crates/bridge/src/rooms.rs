@@ -15,7 +15,6 @@ use crate::command::{Outcome, Re, store_away};
 use crate::effect::Membership;
 use crate::hub::Hub;
 use crate::mail::RoomMail;
-use crate::page::ANSWER_MAX;
 
 /// How many rooms one page has at most.
 const PAGE_MAX: u64 = 500;
@@ -57,6 +56,7 @@ pub(crate) async fn rooms_page(
     limit: Option<u64>,
 ) -> Result<(Vec<Room>, bool), Refusal> {
     let limit = limit.unwrap_or(PAGE_MAX).min(PAGE_MAX);
+    let turn = hub.pages.turn().await;
     let (mut found, mut after): (Vec<Room>, _) = (Vec::new(), after.cloned());
     loop {
         let page = hub.store.rooms(&caller.user, after.as_ref(), limit + 1).await.map_err(store_away)?;
@@ -72,7 +72,7 @@ pub(crate) async fn rooms_page(
     let count = found.len();
     for room in found.into_iter().take(limit as usize) {
         bytes += json!(room).to_string().len();
-        if bytes > ANSWER_MAX && !rooms.is_empty() {
+        if bytes > turn.bytes && !rooms.is_empty() {
             break;
         }
         rooms.push(room);

@@ -38,6 +38,7 @@ pub(crate) async fn search_page(
     let query = Query::parse(q).map_err(|reason| Refusal::new(ErrorCode::BadFrame, reason))?;
     let conversation = dest.map(|dest| dest.seen_by(&caller.party));
     let limit = limit.unwrap_or(DEFAULT_LIMIT).min(hub.options.limits.history);
+    let turn = hub.pages.turn().await;
     let found = hub.store.search(&caller.party, &query, conversation.as_ref(), limit).await;
     let mut entries = found.map_err(store_away)?;
     entries.retain(|entry| caller.covers(&entry.conversation));
@@ -45,5 +46,5 @@ pub(crate) async fn search_page(
     if let Some(dest) = dest {
         hub.readable(caller, dest).await?;
     }
-    Ok(oldest_that_fit(&frames(&entries)).to_vec())
+    Ok(oldest_that_fit(&frames(&entries), turn.bytes).to_vec())
 }

@@ -20,6 +20,7 @@ use crate::hub::{Hub, far_future, now_ms};
 use crate::limits::Bucket;
 use crate::mail::Handle;
 use crate::options::{Rates, Signing};
+use crate::pages::Untaken;
 use crate::patience::{Patience, Strikes, Verdict};
 use crate::room_mail::RoomNews;
 use crate::sequencer::Sequencer;
@@ -27,6 +28,10 @@ use crate::transport::{Event, Transport};
 
 /// Bytes that are handed to the socket before waiting for it to take them.
 pub(crate) const BATCH_BYTES: usize = 64 << 10;
+
+/// With more than this waiting for the socket, what needs a page of the log or of people waits, too: then only one such
+/// page does.
+pub(crate) const LEFT_MAX: usize = 16 << 10;
 
 /// Messages of one session that may be on their way to the log.
 const SUBMITTED_MAX: usize = 64;
@@ -52,8 +57,11 @@ pub(crate) struct Session {
     pub(crate) handed: Handed,
     pub(crate) rooms: RoomNews,
     pub(crate) outbox: VecDeque<Frame>,
-    /// A frame that waits for the messages before it to be answered.
-    waiting: Option<ClientFrame>,
+    /// Bytes from the outbox that were fed since the socket had taken everything.
+    fed: usize,
+    untaken: Untaken,
+    /// A frame that waits for the messages before it to be answered, or for the answers before it to be taken.
+    pub(crate) waiting: Option<ClientFrame>,
     /// The command that is being carried out: one at a time, in order.
     running: Option<BoxFuture<'static, Outcome>>,
     pub(crate) catch_up: Option<CatchUp>,
@@ -70,6 +78,8 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(hub: Arc<Hub>, handle: Arc<Handle>, wallet: Wallet) -> Self {
         Self {
+            fed: 0,
+            untaken: hub.pages.share(),
             hub,
             handle,
             wallet,
@@ -118,9 +128,10 @@ impl Session {
         loop {
             if more {
                 self.take_mail();
-                self.start_waiting();
+                self.start_waiting(transport.backlog());
                 more = !self.fill(transport);
             }
+            self.count(transport.backlog());
             let reads = self.reads(transport.backlog());
             let has_room = transport.backlog() < BATCH_BYTES;
             let next_alarm = patience.alarm(transport, reads).min(self.token_end());
@@ -143,7 +154,7 @@ impl Session {
                     if self.handle.expires().is_some_and(|end| end <= now_ms()) {
                         return Some(self.unauthorized("the token has expired; sign in with a fresh one"));
                     }
-                    match patience.look(transport, reads, self.more_waits()) {
+                    match patience.look(transport, reads, self.more_waits(transport.backlog())) {
                         Verdict::Wait => {}
                         Verdict::Ping => transport.ping(),
                         Verdict::Close(close) => return Some(close),
@@ -152,10 +163,10 @@ impl Session {
                 event = transport.drive(reads) => match event {
                     Event::Closed => return None,
                     // All that there was is taken: only with more is there something to do.
-                    Event::Drained => {}
+                    Event::Drained => more |= self.waiting.is_some(),
                     event => {
                         more = true;
-                        if let Some(close) = self.event(event) {
+                        if let Some(close) = self.event(event, transport.backlog()) {
                             return Some(close);
                         }
                     }
@@ -197,7 +208,7 @@ impl Session {
             && backlog < BATCH_BYTES
     }
 
-    fn event(&mut self, event: Event) -> Option<CloseCode> {
+    fn event(&mut self, event: Event, backlog: usize) -> Option<CloseCode> {
         let refusal = match event {
             Event::Text(text) => match self.parse(&text) {
                 Ok(frame) => {
@@ -207,7 +218,7 @@ impl Session {
                     }
                     let bad = self.strikes.bad_in_a_row();
                     self.waiting = Some(frame);
-                    self.start_waiting();
+                    self.start_waiting(backlog);
                     if self.strikes.bad_in_a_row() == bad {
                         self.strikes.good();
                     }
@@ -258,13 +269,13 @@ impl Session {
         self.outbox.push_back(refusal.to_frame());
     }
 
-    /// Starts the frame that waits, once what must come before it is answered.
-    fn start_waiting(&mut self) {
+    /// Starts the frame that waits, once what must come before it is answered and, where it asks for a page, taken.
+    fn start_waiting(&mut self, backlog: usize) {
         if self.running.is_some() {
             return;
         }
         let Some(frame) = self.waiting.take() else { return };
-        if !is_quick(&frame.command) && self.handle.submitted() > 0 {
+        if !is_quick(&frame.command) && (self.handle.submitted() > 0 || backlog > LEFT_MAX) {
             self.waiting = Some(frame);
             return;
         }
@@ -279,6 +290,12 @@ impl Session {
             std::task::Poll::Ready(outcome) => self.apply(outcome),
             std::task::Poll::Pending => self.running = Some(running),
         }
+    }
+
+    /// Whether a frame waits for answers to be taken. Until then nothing else is handed over, or with much to be handed over
+    /// its time would never come.
+    pub(crate) fn is_held(&self, backlog: usize) -> bool {
+        backlog > LEFT_MAX && self.waiting.as_ref().is_some_and(|frame| !is_quick(&frame.command))
     }
 
     fn apply(&mut self, outcome: Outcome) {
@@ -322,8 +339,18 @@ impl Session {
     pub(crate) fn finish<T: Transport>(&mut self, transport: &mut T) {
         while transport.backlog() < BATCH_BYTES {
             let Some(frame) = self.outbox.pop_front() else { break };
+            self.fed += frame.len();
             transport.feed(frame);
         }
+    }
+
+    /// Says what waits for the client, beside what it shares with others.
+    fn count(&mut self, backlog: usize) {
+        if backlog == 0 {
+            self.fed = 0;
+        }
+        let waiting: usize = self.outbox.iter().map(Frame::len).sum();
+        self.untaken.set(waiting + self.fed.min(backlog));
     }
 
     /// Takes what the node has left for this session.

@@ -19,6 +19,9 @@ const ROSTER_FIRST: usize = 100;
 /// How many people or conversations one page has at most.
 const PAGE_MAX: u64 = 500;
 
+/// Conversations that are read at once: each comes with its last entry.
+const LINES: u64 = 50;
+
 /// How many people are here, and the first of the roster: those here by id, then those last seen most recently, or in a
 /// room its other members.
 pub(crate) async fn first_people(hub: &Hub, sequencer: &Sequencer) -> Result<(usize, Vec<Person>), Refusal> {
@@ -143,19 +146,29 @@ pub(crate) async fn conversations_page(
     limit: Option<u64>,
 ) -> Result<(Vec<Value>, bool), Refusal> {
     let limit = limit.unwrap_or(ROSTER_FIRST as u64).min(PAGE_MAX);
-    let (mut found, mut after) = (Vec::new(), after.map(str::to_owned));
-    loop {
-        let page = hub.store.conversations(&caller.user, after.as_deref(), limit + 1).await;
+    let turn = hub.pages.turn().await;
+    let (mut found, mut after, mut bytes) = (Vec::new(), after.map(str::to_owned), 0);
+    let mut fits = true;
+    while fits && found.len() as u64 <= limit {
+        let wanted = LINES.min(limit + 1);
+        let page = hub.store.conversations(&caller.user, after.as_deref(), wanted).await;
         let page = page.map_err(store_away)?;
         after = page.last().map(|line| line.dest.to_string());
-        let is_last = page.len() as u64 <= limit;
-        found.extend(page.into_iter().filter(|line| caller.covers(&line.dest.seen_by(&caller.party))));
+        let is_last = (page.len() as u64) < wanted;
         // Those that a token is not for don't count.
-        if is_last || found.len() as u64 > limit {
+        for line in page.into_iter().filter(|line| caller.covers(&line.dest.seen_by(&caller.party))) {
+            bytes += line.last.as_ref().map_or(0, |last| last.data.len());
+            fits = bytes <= turn.bytes || found.is_empty();
+            if !fits {
+                break;
+            }
+            found.push(line);
+        }
+        if is_last {
             break;
         }
     }
-    let more = found.len() as u64 > limit;
+    let more = !fits || found.len() as u64 > limit;
     let lines = found.iter().take(limit as usize).map(|line| {
         let last = line.last.as_ref().map(mqttchat_protocol::Entry::to_frame);
         let last = last.and_then(|frame| serde_json::from_slice::<Value>(frame.as_json()).ok());

@@ -351,3 +351,59 @@ async fn two_tabs_that_confirm_at_once_tell_each_message_once() {
     bob.send(json!({"type":200,"data":"last"})).await;
     assert_eq!(delivered_until(&mut ann, "last").await, ["last"]);
 }
+
+/// Something large is in the public conversation: 30 messages of 40 kB.
+async fn large_log(app: &App) {
+    let mut ann = app.join("Ann").await;
+    for number in 0..30 {
+        let data = json!({"blob": "x".repeat(40_000), "number": number});
+        ann.ask("msg", "public", data).await;
+    }
+}
+
+#[tokio::test]
+async fn who_asks_and_takes_nothing_is_closed_before_all_is_answered() {
+    let app = App::start().await;
+    large_log(&app).await;
+    // It takes what its hello is answered with, and no more.
+    let mut slow = app.connect_late(1, Duration::from_secs(9));
+    slow.send(json!({"type":"hello","id":"h","data":{"name":"Slow"}})).await;
+    slow.expect("1000").await;
+    for number in 0..20 {
+        slow.send(json!({"type":"history","id":format!("q{number}"),"dest":"public","data":{}})).await;
+    }
+    // What the socket was handed comes before the code.
+    let first = slow.next().await;
+    assert_eq!((&first["re"], &first["data"]["more"]), (&json!("q0"), &json!(true)), "bounded in bytes");
+    assert_eq!(slow.closed().await, 4413, "and nothing else was answered");
+}
+
+#[tokio::test]
+async fn one_answer_that_is_not_taken_is_enough() {
+    let app = App::start().await;
+    large_log(&app).await;
+    let mut slow = app.connect_late(1, Duration::from_secs(9));
+    slow.send(json!({"type":"hello","id":"h","data":{"name":"Slow"}})).await;
+    slow.expect("1000").await;
+    slow.send(json!({"type":"history","id":"q","dest":"public","data":{}})).await;
+    assert_eq!(slow.closed().await, 4413);
+}
+
+#[tokio::test]
+async fn who_takes_one_answer_after_the_other_gets_them_all() {
+    let app = App::start().await;
+    large_log(&app).await;
+    let mut slow = app.connect_slowly(1);
+    slow.send(json!({"type":"hello","id":"h","data":{"name":"Slow"}})).await;
+    slow.expect("1000").await;
+    for number in 0..20 {
+        slow.send(json!({"type":"history","id":format!("q{number}"),"dest":"public","data":{}})).await;
+    }
+    for number in 0..20 {
+        slow.allow(1);
+        let answer = slow.expect("reply").await;
+        assert_eq!(answer["re"], format!("q{number}"));
+        let seqs: Vec<_> = answer["data"]["messages"].as_array().unwrap().iter().map(|m| &m["seq"]).collect();
+        assert_eq!((seqs.len(), seqs.last()), (26, Some(&&json!(30))), "as many as fit into an answer");
+    }
+}

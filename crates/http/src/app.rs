@@ -13,6 +13,7 @@ use hyper::{Request, Response};
 use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::PrometheusHandle;
 use mqttchat_bridge::{Bridge, Peer};
+use mqttchat_sockjs::Bodies;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::filters::path::FullPath;
@@ -51,6 +52,8 @@ pub struct HttpOptions {
     pub frame_limit: usize,
     /// How long a request's body may take.
     pub body_timeout: Duration,
+    /// The memory that the bodies of requests may take together.
+    pub bodies: Bodies,
     /// SockJS, if it is on.
     pub sockjs: Option<SockJsOptions>,
     /// Renders `/metrics`.

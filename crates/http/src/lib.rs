@@ -38,6 +38,7 @@ pub use forwarded::{Proxies, ProxyHeaders};
 pub use headers::Security;
 pub use host::{Authority, Hosts};
 pub use listen::{ListenOptions, Listener};
+pub use mqttchat_sockjs::Bodies;
 pub use origin::{Origin, Origins};
 pub use problem::Problem;
 pub use quota::{Full, Permit, Quota, QuotaLimits};

@@ -11,6 +11,8 @@ use std::time::Duration;
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 use hyper::{Request, Response};
+#[cfg(any(target_os = "android", target_os = "linux"))]
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -53,6 +55,9 @@ impl Default for ListenOptions {
 /// Connections that wait to be accepted: after a restart everybody comes back at once, and whoever finds the queue
 /// full tries again only a second later. The kernel bounds it by `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
+/// Bytes that the kernel keeps for a client before it can send them.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+const UNSENT_MAX: u32 = 16 << 10;
 /// How long requests that are being answered may take when the server stops.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
 /// How many clients are told at a time that there is no place; more are just disconnected.
@@ -140,6 +145,7 @@ impl Listener {
                     Ok(seat) => {
                         // Only affects latency; fails for a socket that is gone already.
                         let _ = stream.set_nodelay(true);
+                        keep_little(&stream);
                         let (service, options) = (service.clone(), Arc::clone(&self.options));
                         tasks.spawn(serve_connection(
                             stream,
@@ -196,6 +202,17 @@ impl Listener {
             drop(place);
         });
     }
+}
+
+/// Lets the kernel keep only little that it can't send yet: by itself it takes megabytes for a client that doesn't read.
+/// What a slow one takes shows the sooner, too.
+fn keep_little(stream: &TcpStream) {
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    if let Err(error) = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_MAX) {
+        tracing::debug!(%error, "the kernel's share of what waits can't be bounded");
+    }
+    #[cfg(not(any(target_os = "android", target_os = "linux")))]
+    let _ = stream;
 }
 
 /// Whether `accept` failed for a client that left while it waited.

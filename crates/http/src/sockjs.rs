@@ -102,6 +102,7 @@ fn service(bridge: &Bridge, http: &HttpOptions, sockjs: &SockJsOptions) -> SockJ
         message_limit: frame_limit,
         // A frame in which each character is escaped, and some others with it.
         body_limit: frame_limit.saturating_mul(4),
+        bodies: http.bodies.clone(),
         body_timeout: http.body_timeout,
         queue_limit: frame_limit,
         sessions: sockjs.sessions,

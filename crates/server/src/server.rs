@@ -8,7 +8,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use mqttchat_bridge::{Authenticator, Bridge, BridgeOptions, FrameTypes, Guests, MqttOptions, Routes};
 use mqttchat_http::{
-    Assets, Hosts, HttpOptions, ListenOptions, Listener, Origins, QuotaLimits, Redirect, Security,
+    Assets, Bodies, Hosts, HttpOptions, ListenOptions, Listener, Origins, QuotaLimits, Redirect, Security,
     SockJsOptions, Tls,
 };
 use mqttchat_store::{Store, StoreOptions};
@@ -203,6 +203,7 @@ impl ChatServer {
             .redirect
             .map(|listener| (listener, Redirect::new(hosts.clone(), self.listener.local_addr().port())));
         let options = HttpOptions {
+            bodies: Bodies::default(),
             hosts,
             origins: Origins::new(self.config.origins.clone()),
             assets: self.config.page.clone().map_or(Assets::Embedded, Assets::Directory),

@@ -20,7 +20,8 @@
 //! ```
 //!
 //! Everything is bounded: messages, bodies, queues, ids, and how many sessions there are, in all and from one address.
-//! A client that sends faster than its session reads is answered late, then with 503. A session belongs to the client
+//! A client that sends faster than its session reads is answered late, then with 503; so is one whose body finds no
+//! room beside all the others ([`Bodies`]). A session belongs to the client
 //! that opened it ([`Binding`]): its id is of no use to others.
 //!
 //! - `service`, `route`: from a request to the one that answers it;
@@ -30,6 +31,7 @@
 //! - `registry`: which sessions there are;
 //! - `transport`: one file each.
 
+mod bodies;
 mod body;
 mod cookie;
 mod cors;
@@ -48,6 +50,7 @@ mod service;
 mod session;
 mod transport;
 
+pub use bodies::{Bodies, Body, Room};
 pub use options::{Admission, Options, Origins, WebSockets};
 pub use owner::Binding;
 pub use request::{Framing, Request, Upgrade};

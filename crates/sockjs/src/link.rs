@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::{sleep_until, timeout_at};
 
+use crate::bodies::Room;
 use crate::session::Event;
 
 /// The limits of one session.
@@ -48,12 +49,14 @@ struct State {
     /// To the client.
     outgoing: VecDeque<String>,
     backlog: usize,
+    /// What a response was handed, and its connection hasn't taken.
+    handed: usize,
     progress: Instant,
     /// Everything fed was taken, and the session hasn't been told.
     drained: bool,
     told_drained: bool,
     /// From the client.
-    incoming: VecDeque<Incoming>,
+    incoming: VecDeque<(Incoming, Option<Arc<Room>>)>,
     incoming_bytes: usize,
     heard: Instant,
     ping: bool,
@@ -115,6 +118,7 @@ impl Link {
             expired: false,
             outgoing: VecDeque::new(),
             backlog: 0,
+            handed: 0,
             progress: now,
             drained: false,
             told_drained: false,
@@ -156,7 +160,7 @@ impl Link {
         if state.closed.is_some() {
             return;
         }
-        if state.backlog == 0 {
+        if state.untaken() == 0 {
             state.progress = Instant::now();
         }
         state.backlog += text.len() + MESSAGE_COST;
@@ -165,7 +169,7 @@ impl Link {
     }
 
     pub(crate) fn backlog(&self) -> usize {
-        self.lock().backlog
+        self.lock().untaken()
     }
 
     pub(crate) fn last_progress(&self) -> Instant {
@@ -188,7 +192,7 @@ impl Link {
         if state.drained && !state.told_drained {
             return Poll::Ready(state.tell_drained());
         }
-        if read && let Some(incoming) = state.incoming.pop_front() {
+        if read && let Some((incoming, _)) = state.incoming.pop_front() {
             state.told_drained = false;
             let was_full = state.incoming_bytes >= self.limits.queue;
             state.incoming_bytes = state.incoming_bytes.saturating_sub(incoming.cost());
@@ -213,7 +217,7 @@ impl Link {
     /// Waits until less than `room` waits for the client; false when it is gone.
     pub(crate) fn poll_room(&self, cx: &mut Context<'_>, room: usize) -> Poll<bool> {
         let mut state = self.lock();
-        if state.closed.is_some() || state.backlog < room {
+        if state.closed.is_some() || state.untaken() < room {
             return Poll::Ready(state.closed.is_none());
         }
         state.session_waker = Some(cx.waker().clone());
@@ -284,10 +288,8 @@ impl Link {
         }
         if !state.outgoing.is_empty() {
             let texts = std::mem::take(&mut state.outgoing).into();
-            state.backlog = 0;
+            state.handed += std::mem::take(&mut state.backlog);
             state.progress = Instant::now();
-            state.drained = true;
-            wake(&mut state.session_waker);
             return Poll::Ready(Some(Frame::Messages(texts)));
         }
         if let Some(closed) = state.closed.clone() {
@@ -302,28 +304,45 @@ impl Link {
         Poll::Pending
     }
 
+    /// The connection takes some of what its response was handed.
+    pub(crate) fn progress(&self) {
+        self.lock().progress = Instant::now();
+    }
+
+    /// The connection has taken what its response was handed, so many bytes, or never will.
+    pub(crate) fn taken(&self, bytes: usize) {
+        let mut state = self.lock();
+        state.handed = state.handed.saturating_sub(bytes);
+        state.progress = Instant::now();
+        if state.untaken() == 0 {
+            state.drained = true;
+        }
+        wake(&mut state.session_waker);
+    }
+
     /// A sign of life that says nothing.
     #[cfg(feature = "tungstenite")]
     pub(crate) fn hear(&self) {
         self.lock().heard = Instant::now();
     }
 
-    /// Hands messages to the session, all or none of them; waits for room. Cancel safe.
-    pub(crate) async fn deliver(&self, texts: Vec<String>) -> Result<(), Refused> {
+    /// Hands messages to the session, all or none of them; waits for room. The room that they take with others is kept
+    /// until the session has read them. Cancel safe.
+    pub(crate) async fn deliver(&self, texts: Vec<String>, room: Option<Room>) -> Result<(), Refused> {
         let limit = self.limits.message;
         let incoming = texts
             .into_iter()
             .map(|text| if text.len() > limit { Incoming::TooLarge } else { Incoming::Message(text) });
-        self.deliver_all(incoming.collect()).await
+        self.deliver_all(incoming.collect(), room).await
     }
 
     /// Tells the session of a message that was too large to be read.
     pub(crate) async fn deliver_too_large(&self) -> Result<(), Refused> {
-        self.deliver_all(vec![Incoming::TooLarge]).await
+        self.deliver_all(vec![Incoming::TooLarge], None).await
     }
 
-    async fn deliver_all(&self, incoming: Vec<Incoming>) -> Result<(), Refused> {
-        let mut incoming = Some(incoming);
+    async fn deliver_all(&self, incoming: Vec<Incoming>, room: Option<Room>) -> Result<(), Refused> {
+        let (mut incoming, room) = (Some(incoming), room.map(Arc::new));
         let delivered = self.until(|state| {
             state.heard = Instant::now();
             if state.closed.is_some() {
@@ -335,7 +354,7 @@ impl Link {
             }
             for incoming in incoming.take().unwrap_or_default() {
                 state.incoming_bytes += incoming.cost();
-                state.incoming.push_back(incoming);
+                state.incoming.push_back((incoming, room.clone()));
             }
             wake(&mut state.session_waker);
             Some(Ok(()))
@@ -390,6 +409,11 @@ impl Link {
 }
 
 impl State {
+    /// Bytes that the client hasn't taken.
+    fn untaken(&self) -> usize {
+        self.backlog + self.handed
+    }
+
     fn tell_drained(&mut self) -> Event {
         self.drained = false;
         self.told_drained = true;
@@ -428,6 +452,11 @@ impl Incoming {
                 Self::TooLarge => 0,
             }
     }
+}
+
+/// What messages to the client count.
+pub(crate) fn cost(texts: &[String]) -> usize {
+    texts.iter().map(|text| text.len() + MESSAGE_COST).sum()
 }
 
 fn wake(waker: &mut Option<Waker>) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use warp::http::HeaderMap;
 
+use crate::bodies::Bodies;
 use crate::owner::Binding;
 use crate::request::{Request, Upgrade};
 
@@ -37,6 +38,9 @@ pub struct Options {
     pub message_limit: usize,
     /// The largest body of a sending request in bytes; default 256 KiB. A larger one is answered with 413.
     pub body_limit: usize,
+    /// The memory that bodies may take together; default 24 MiB of the service's own. One that finds no room within its
+    /// time is answered with 503.
+    pub bodies: Bodies,
     /// How long a body may take; default 10 s. A later one is answered with 408.
     pub body_timeout: Duration,
     /// Bytes that may wait for the session to read them before senders have to; default 64 KiB.
@@ -65,6 +69,7 @@ impl Default for Options {
             frame_ancestors: "'self'".to_owned(),
             message_limit: 64 << 10,
             body_limit: 256 << 10,
+            bodies: Bodies::default(),
             body_timeout: Duration::from_secs(10),
             queue_limit: 64 << 10,
             queue_patience: Duration::from_secs(10),

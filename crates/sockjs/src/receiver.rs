@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use warp::Reply as _;
 
 use crate::frame;
-use crate::link::{Busy, Frame, Link};
+use crate::link::{Busy, Frame, Link, cost};
 use crate::reply::Reply;
 
 /// The place of a session's receiving connection. Dropped before [`Receiver::finish`], the connection broke.
@@ -23,6 +23,8 @@ pub(crate) struct Receiver {
     heartbeat: Duration,
     beat: Pin<Box<Sleep>>,
     finished: bool,
+    /// What the connection was handed last.
+    handed: usize,
 }
 
 impl Receiver {
@@ -35,11 +37,13 @@ impl Receiver {
             heartbeat,
             beat: Box::pin(sleep(heartbeat)),
             finished: false,
+            handed: 0,
         })
     }
 
-    /// The next frame; a heartbeat when there was none for long.
+    /// The next frame; a heartbeat when there was none for long. Asked for when the one before has been taken.
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
+        self.taken();
         let frame = match self.link.poll_frame(self.number, cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => match self.beat.as_mut().poll(cx) {
@@ -48,7 +52,16 @@ impl Receiver {
             },
         };
         self.beat.as_mut().reset(Instant::now() + self.heartbeat);
+        if let Some(Frame::Messages(texts)) = &frame {
+            self.handed = cost(texts);
+        }
         Poll::Ready(frame)
+    }
+
+    fn taken(&mut self) {
+        if self.handed > 0 {
+            self.link.taken(std::mem::take(&mut self.handed));
+        }
     }
 
     /// The response is complete: the client comes again.
@@ -60,6 +73,7 @@ impl Receiver {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
+        self.taken();
         if !self.finished {
             self.link.interrupt(self.number);
         }
@@ -76,15 +90,23 @@ pub(crate) struct Shape {
     pub(crate) limit: usize,
 }
 
+/// What a connection is handed at a time: it takes the next when it has nearly written the last, which shows that the
+/// client goes on reading.
+const PIECE: usize = 16 << 10;
+
 /// A response's body as it comes into being.
 struct Chunks {
     receiver: Source,
     shape: Shape,
     sent: usize,
+    /// The rest of the frame before.
+    rest: Bytes,
 }
 
 enum Source {
     Receiver(Receiver),
+    /// It has finished, and what it handed over last is on its way.
+    Leaving(Receiver),
     /// One frame, for who can't receive.
     Once(String),
     Over,
@@ -96,7 +118,7 @@ pub(crate) fn respond(receiver: Result<Receiver, Busy>, shape: Shape) -> Reply {
         Ok(receiver) => Source::Receiver(receiver),
         Err(Busy) => Source::Once(frame::close(2010, "Another connection still open")),
     };
-    warp::reply::stream(Chunks { receiver, shape, sent: 0 }).into_response()
+    warp::reply::stream(Chunks { receiver, shape, sent: 0, rest: Bytes::new() }).into_response()
 }
 
 impl Chunks {
@@ -108,7 +130,10 @@ impl Chunks {
                 self.receiver = Source::Over;
                 return Poll::Ready(Some((self.shape.wrap)(&text)));
             }
-            Source::Over => return Poll::Ready(None),
+            Source::Leaving(_) | Source::Over => {
+                self.receiver = Source::Over;
+                return Poll::Ready(None);
+            }
         };
         let frame = match receiver.poll_frame(cx) {
             Poll::Ready(Some(frame)) => frame,
@@ -123,7 +148,9 @@ impl Chunks {
         self.sent += text.len();
         if is_last || self.sent >= self.shape.limit {
             receiver.finish();
-            self.receiver = Source::Over;
+            if let Source::Receiver(receiver) = std::mem::replace(&mut self.receiver, Source::Over) {
+                self.receiver = Source::Leaving(receiver);
+            }
         }
         Poll::Ready(Some(text))
     }
@@ -136,7 +163,14 @@ impl Stream for Chunks {
         if let Some(prelude) = self.shape.prelude.take() {
             return Poll::Ready(Some(Ok(prelude)));
         }
-        self.poll_text(cx).map(|text| text.map(|text| Ok(text.into())))
+        if self.rest.is_empty() {
+            let Some(text) = std::task::ready!(self.poll_text(cx)) else { return Poll::Ready(None) };
+            self.rest = text.into();
+        } else if let Source::Receiver(receiver) | Source::Leaving(receiver) = &self.receiver {
+            receiver.link.progress();
+        }
+        let len = self.rest.len().min(PIECE);
+        Poll::Ready(Some(Ok(self.rest.split_to(len))))
     }
 }
 

@@ -166,9 +166,7 @@ impl SockJs {
         }
         let opened = self.inner.registry.find_or_open(&key, request.peer, || self.link(true));
         let Ok((link, is_new)) = opened else {
-            let mut reply = reply::error(StatusCode::SERVICE_UNAVAILABLE, "There are too many sessions.\n");
-            reply::set(&mut reply, RETRY_AFTER, "5");
-            return reply;
+            return unavailable("There are too many sessions.\n");
         };
         if is_new {
             self.run(key, &link, Opener::of(request));
@@ -213,18 +211,22 @@ impl SockJs {
         E: Send,
     {
         let options = &self.inner.options;
-        let link = self.inner.registry.find(&self.key(request, id));
-        let body = match body::read(body, options.body_limit, options.body_timeout).await {
+        let (limit, patience) = (options.body_limit, options.body_timeout);
+        let Some(link) = self.inner.registry.find(&self.key(request, id)) else {
+            // What comes for nobody is let pass, and not kept.
+            return match body::skip(body, limit, patience).await {
+                Ok(()) => reply::not_found(),
+                Err(error) => without_body(error),
+            };
+        };
+        let (body, room) = match body::read(body, limit, patience, &options.bodies).await {
             Ok(body) => body,
-            Err(NoBody::TooLarge) => {
-                if let Some(link) = link {
+            Err(error) => {
+                if error == NoBody::TooLarge {
                     // Whether it was told or not: the client is.
                     let _ = link.deliver_too_large().await;
                 }
-                return reply::error(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large.\n");
-            }
-            Err(NoBody::Late | NoBody::Lost) => {
-                return reply::error(StatusCode::REQUEST_TIMEOUT, "The body didn't come.\n");
+                return without_body(error);
             }
         };
         let texts = match form.decode(&request.headers, &body) {
@@ -236,19 +238,15 @@ impl SockJs {
                 return reply;
             }
         };
-        let Some(link) = link else { return reply::not_found() };
-        match link.deliver(texts).await {
+        drop(body);
+        match link.deliver(texts, Some(room)).await {
             Ok(()) => {
                 let mut reply = form.accepted();
                 reply::never_cache(reply.headers_mut());
                 reply
             }
             Err(Refused::Closed) => reply::not_found(),
-            Err(Refused::Full) => {
-                let mut reply = reply::error(StatusCode::SERVICE_UNAVAILABLE, "The session doesn't read.\n");
-                reply::set(&mut reply, RETRY_AFTER, "5");
-                reply
-            }
+            Err(Refused::Full) => unavailable("The session doesn't read.\n"),
         }
     }
 
@@ -299,6 +297,21 @@ impl SockJs {
     pub(crate) fn options(&self) -> &Options {
         &self.inner.options
     }
+}
+
+/// What is answered where there is no body.
+fn without_body(error: NoBody) -> Reply {
+    match error {
+        NoBody::TooLarge => reply::error(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large.\n"),
+        NoBody::NoRoom => unavailable("Too much is being sent.\n"),
+        NoBody::Late | NoBody::Lost => reply::error(StatusCode::REQUEST_TIMEOUT, "The body didn't come.\n"),
+    }
+}
+
+fn unavailable(reason: &'static str) -> Reply {
+    let mut reply = reply::error(StatusCode::SERVICE_UNAVAILABLE, reason);
+    reply::set(&mut reply, RETRY_AFTER, "5");
+    reply
 }
 
 fn reply_to(error: CallbackError) -> Reply {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mqttchat_sockjs::{Admission, Binding, Event, Options, Request, Session};
+use mqttchat_sockjs::{Admission, Binding, Bodies, Event, Options, Request, Session};
 use support::{PATIENCE, Site, open_to_all};
 use tokio::sync::mpsc;
 
@@ -269,4 +269,44 @@ async fn a_slow_reader_is_not_fed_for_ever() {
     let sent = tokio::time::timeout(PATIENCE, told.recv()).await.unwrap().unwrap();
     assert!(sent < 10_000, "{sent}");
     drop(stream);
+}
+
+#[tokio::test]
+async fn what_a_response_was_handed_waits_until_its_client_takes_it() {
+    let (tell, mut told) = mpsc::channel(1);
+    let ask = Arc::new(tokio::sync::Notify::new());
+    let asked = Arc::clone(&ask);
+    let site = Site::start(open_to_all(), move |mut session: Session| {
+        let (tell, asked) = (tell.clone(), Arc::clone(&asked));
+        async move {
+            // No kernel takes so much by itself.
+            session.feed("x".repeat(32 << 20));
+            asked.notified().await;
+            tell.send(session.backlog()).await.unwrap();
+            while session.next(true).await != Event::Drained {}
+            tell.send(session.backlog()).await.unwrap();
+        }
+    })
+    .await;
+    assert_eq!(site.post("/0/a/xhr", "").await.body, "o\n");
+    let response = site.open("POST", "/0/a/xhr", &[], "").await;
+    ask.notify_one();
+    assert!(tokio::time::timeout(PATIENCE, told.recv()).await.unwrap().unwrap() > 32 << 20);
+    assert_eq!(response.whole().await.body.len(), (32 << 20) + 6);
+    assert_eq!(tokio::time::timeout(PATIENCE, told.recv()).await.unwrap(), Some(0));
+}
+
+#[tokio::test]
+async fn bodies_share_their_memory() {
+    let options =
+        Options { bodies: Bodies::new(16 << 10), body_timeout: Duration::from_millis(50), ..open_to_all() };
+    let site = Site::echo(options).await;
+    site.post("/0/a/xhr", "").await;
+    let body = |len| format!("[\"{}\"]", "x".repeat(len));
+    let refused = site.post("/0/a/xhr_send", &body(50_000)).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("5")));
+    assert_eq!(site.post("/0/a/xhr_send", &body(8000)).await.status, 204, "small ones need not ask");
+    assert_eq!(site.post("/0/b/xhr_send", &body(50_000)).await.status, 404, "for nobody nothing is kept");
+    let late = site.open("POST", "/0/b/xhr_send", &[("content-length", "10")], "").await;
+    assert_eq!(late.status, 408);
 }

@@ -150,6 +150,26 @@ pub struct ChangedHead {
 /// What is called with an append's outcome: see [`Store::submit`].
 pub type Done = Box<dyn FnOnce(Result<Appended, AppendError>) + Send>;
 
+/// The bytes of a page's data, entry by entry.
+#[derive(Debug)]
+pub(crate) struct Weight {
+    left: usize,
+    count: usize,
+}
+
+impl Weight {
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self { left: bytes, count: 0 }
+    }
+
+    /// Counts one more; true when the page ends behind it.
+    pub(crate) fn is_full_with(&mut self, entry: &Entry) -> bool {
+        self.left = self.left.saturating_sub(entry.data.len());
+        self.count += 1;
+        self.left == 0 && self.count > 1
+    }
+}
+
 impl Store {
     /// Takes a place in the writer's queue for `entry`. Returns when it has one, not when it is stored; waits while
     /// the queue is full (8 MiB, which is at most 32,768 entries), which slows down whoever writes.
@@ -238,6 +258,35 @@ impl Store {
         limit: u64,
     ) -> Result<Vec<Entry>, StoreError> {
         on_backend!(self, backend => backend.entries_after(conversation, after, limit).await)
+    }
+
+    /// [`Store::entries_after`], ending early behind the entry with which their data reach so many `bytes`, but not with
+    /// the first: so where it ends early, they are more than `bytes` or there is more than one.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be read.
+    pub async fn entries_after_within(
+        &self,
+        conversation: &Conversation,
+        after: u64,
+        limit: u64,
+        bytes: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        on_backend!(self, backend => backend.entries_after_within(conversation, after, limit, bytes).await)
+    }
+
+    /// [`Store::entries_before`], bounded as [`Store::entries_after_within`] is: the oldest are left out.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be read.
+    pub async fn entries_before_within(
+        &self,
+        conversation: &Conversation,
+        before: Option<u64>,
+        limit: u64,
+        bytes: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        on_backend!(self, backend => backend.entries_before_within(conversation, before, limit, bytes).await)
     }
 
     /// The newest entries below `before` (without it: the newest), oldest first, at most `limit`.

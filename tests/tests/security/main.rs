@@ -16,4 +16,5 @@ mod names;
 mod origins;
 mod requests;
 mod slow;
+mod stuck;
 mod timeouts;

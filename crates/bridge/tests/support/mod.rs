@@ -81,7 +81,13 @@ impl App {
 
     /// A client whose socket takes only so many frames, until it is allowed more.
     pub(crate) fn connect_slowly(&self, frames: usize) -> Client {
-        let (pipe, client) = Pipe::new(frames);
+        self.connect_late(frames, Duration::ZERO)
+    }
+
+    /// A client whose socket takes only so many frames, and seems to have taken the last so long before it did.
+    pub(crate) fn connect_late(&self, frames: usize, late: Duration) -> Client {
+        let (mut pipe, client) = Pipe::new(frames);
+        pipe.late = late;
         let bridge = self.bridge.clone();
         tokio::spawn(async move {
             bridge.serve(pipe, Peer { addr: IpAddr::V4(Ipv4Addr::LOCALHOST), is_page: false }).await
@@ -280,6 +286,7 @@ struct Pipe {
     told: Arc<Mutex<Vec<Instant>>>,
     bytes: usize,
     progress: Instant,
+    late: Duration,
     heard: Instant,
 }
 
@@ -297,6 +304,7 @@ impl Pipe {
             told: told.clone(),
             bytes: 0,
             progress: Instant::now(),
+            late: Duration::ZERO,
             heard: Instant::now(),
         };
         (pipe, Client { to_server, from_server, allowed, told, seen: Vec::new() })
@@ -317,7 +325,7 @@ impl Transport for Pipe {
     }
 
     fn last_progress(&self) -> Instant {
-        self.progress
+        self.progress.checked_sub(self.late).unwrap_or(self.progress)
     }
 
     fn last_heard(&self) -> Instant {

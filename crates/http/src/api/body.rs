@@ -3,11 +3,12 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use futures::{Stream, StreamExt};
 use mqttchat_protocol::Strict;
+use mqttchat_sockjs::Bodies;
 use serde_json::Value;
-use warp::http::header::CONTENT_TYPE;
+use warp::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use warp::http::{HeaderMap, StatusCode};
 
 use super::query::bad;
@@ -18,6 +19,8 @@ pub(super) struct Body {
     parts: Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>,
     /// How long it may take.
     within: Duration,
+    /// The memory that it takes with all others.
+    bodies: Bodies,
 }
 
 /// What a body says it is, as far as this API cares.
@@ -35,15 +38,16 @@ impl Body {
     pub(super) fn new<B: Buf>(
         body: impl Stream<Item = Result<B, warp::Error>> + Send + 'static,
         within: Duration,
+        bodies: Bodies,
     ) -> Self {
         let parts = body.map(|part| part.map(|mut part| part.copy_to_bytes(part.remaining())));
-        Self { parts: Box::pin(parts), within }
+        Self { parts: Box::pin(parts), within, bodies }
     }
 
     /// Reads it to its end.
-    pub(super) async fn read(mut self, limit: usize) -> Result<Bytes, Problem> {
+    pub(super) async fn read(mut self, limit: usize) -> Result<Vec<u8>, Problem> {
+        let mut whole = self.bodies.begin();
         let reading = async {
-            let mut whole = BytesMut::new();
             while let Some(part) = self.parts.next().await {
                 let part = part.map_err(|_| bad("the request's body ends too early"))?;
                 if whole.len() + part.len() > limit {
@@ -52,15 +56,27 @@ impl Body {
                         .with("code", "too_large")
                         .with("retry", false));
                 }
-                whole.extend_from_slice(&part);
+                whole.push(&part).await;
             }
-            Ok(whole.freeze())
+            Ok(())
         };
-        let late = || {
-            let detail = format!("the request's body has to come within {} s", self.within.as_secs());
-            Problem::new(StatusCode::REQUEST_TIMEOUT, detail).with("code", "timeout").with("retry", true)
-        };
-        tokio::time::timeout(self.within, reading).await.unwrap_or_else(|_| Err(late()))
+        match tokio::time::timeout(self.within, reading).await {
+            Ok(Ok(())) => Ok(whole.finish().0),
+            Ok(Err(problem)) => Err(problem),
+            Err(_) if whole.is_waiting() => {
+                let detail = "too much is being sent to this server at once; try again in a moment";
+                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+                    .with("code", "unavailable")
+                    .with("retry", true)
+                    .header(RETRY_AFTER, "5"))
+            }
+            Err(_) => {
+                let detail = format!("the request's body has to come within {} s", self.within.as_secs());
+                Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
+                    .with("code", "timeout")
+                    .with("retry", true))
+            }
+        }
     }
 }
 

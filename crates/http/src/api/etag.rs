@@ -9,15 +9,16 @@ use crate::assets::is_cached;
 use crate::problem::Reply;
 
 /// A JSON answer with a tag of its bytes; 304 for a client that has them.
-pub(super) fn tagged(headers: &HeaderMap, json: Vec<u8>) -> Reply {
+pub(super) fn tagged(headers: &HeaderMap, json: impl Into<Bytes>) -> Reply {
+    let json = json.into();
     let tag = format!("\"{}\"", digest(&json));
     tagged_as(headers, json, &tag)
 }
 
 /// The same with a tag of the caller's.
-pub(super) fn tagged_as(headers: &HeaderMap, json: Vec<u8>, tag: &str) -> Reply {
+pub(super) fn tagged_as(headers: &HeaderMap, json: impl Into<Bytes>, tag: &str) -> Reply {
     let cached = is_cached(headers, tag);
-    let mut reply: Reply = Response::new(Bytes::from(if cached { Vec::new() } else { json }).into());
+    let mut reply: Reply = Response::new(if cached { Bytes::new() } else { json.into() }.into());
     if cached {
         *reply.status_mut() = StatusCode::NOT_MODIFIED;
     } else {

@@ -124,7 +124,8 @@ pub(super) async fn list(program: &Program, call: &Call) -> Result<Reply, Proble
         return Err(bad("give before or after, not both"));
     }
     let found = program.history(&dest, bounds).await?;
-    let mut reply = etag::tagged(&call.headers, page::of_messages(&found.messages, found.more));
+    let mut reply =
+        etag::tagged(&call.headers, program.counted(page::of_messages(&found.messages, found.more)));
     let limit = bounds.limit.map(|limit| format!("&limit={limit}")).unwrap_or_default();
     let mut link = |rel, bound| page::link(&mut reply, rel, &format!("{}{limit}", address(&dest, bound)));
     let (older, newer) = match bounds.after {
@@ -146,7 +147,7 @@ async fn find(program: &Program, call: &Call, query: &Query<'_>, q: &str) -> Res
         return Err(bad("a search has no before and after: make q narrower"));
     }
     let found = program.search(q, query.dest()?.as_ref(), query.number("limit", 1)?).await?;
-    Ok(etag::tagged(&call.headers, page::of_messages(&found.messages, found.more)))
+    Ok(etag::tagged(&call.headers, program.counted(page::of_messages(&found.messages, found.more))))
 }
 
 fn address(dest: &Dest, bound: Option<(&str, u64)>) -> String {

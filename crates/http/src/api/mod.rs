@@ -70,7 +70,8 @@ pub(crate) fn routes(bridge: Bridge, options: Arc<HttpOptions>) -> BoxedFilter<(
         .then(move |path: warp::path::Tail, method, query, headers, host, remote, body| {
             let path = path.as_str().to_owned();
             let call = Call { method, path, query, headers, host, remote };
-            let (api, body) = (api.clone(), Body::new(body, api.options.body_timeout));
+            let (api, body) =
+                (api.clone(), Body::new(body, api.options.body_timeout, api.options.bodies.clone()));
             async move { Box::pin(answer(&api, &call, body)).await }
         })
         .boxed()

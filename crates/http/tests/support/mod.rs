@@ -9,7 +9,8 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use mqttchat_bridge::{Bridge, BridgeOptions, MqttOptions};
 use mqttchat_http::{
-    Assets, Hosts, HttpOptions, ListenOptions, Listener, Origin, Origins, Security, SockJsOptions, app,
+    Assets, Bodies, Hosts, HttpOptions, ListenOptions, Listener, Origin, Origins, Security, SockJsOptions,
+    app,
 };
 use mqttchat_protocol::{ApiSecret, DisplayName, Token, UserId};
 use mqttchat_store::{ClaimOutcome, KeyOutcome, NewApiKey, Operator, Scopes, Store, StoreOptions};
@@ -56,6 +57,7 @@ impl Site {
         let bridge =
             Bridge::start(store.clone(), BridgeOptions { mqtt, ..BridgeOptions::default() }).await.unwrap();
         let options = HttpOptions {
+            bodies: Bodies::default(),
             own: None,
             lab: false,
             security: setup.security,

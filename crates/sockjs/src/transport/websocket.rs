@@ -152,7 +152,7 @@ impl Pump {
             }
             _ => return true,
         };
-        link.deliver(texts).await.is_ok()
+        link.deliver(texts, None).await.is_ok()
     }
 
     async fn close(&mut self, code: u16, reason: &str) {

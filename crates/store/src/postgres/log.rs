@@ -9,6 +9,7 @@ use super::rows::{
     all, entry_at, entry_columns, entry_joins, entry_with_conversation, number, parsed, value,
 };
 use crate::integer::signed;
+use crate::log::Weight;
 use crate::{ChangedHead, StoreError};
 
 const HEADS: &str = "SELECT key, head FROM conversations WHERE key = ANY($1)";
@@ -67,6 +68,9 @@ const INGEST_SESSION: &str = "
     ON CONFLICT (key) DO UPDATE SET value = CASE WHEN $1 THEN m.value ELSE (m.value::bigint + 1)::text END
     RETURNING value::bigint";
 
+/// Rows that are asked for first, where what they weigh isn't known.
+const FIRST_ROWS: u64 = 16;
+
 impl Postgres {
     pub(crate) async fn heads(&self, conversations: &[Conversation]) -> Result<Vec<u64>, StoreError> {
         let keys: Vec<String> = conversations.iter().map(ToString::to_string).collect();
@@ -115,6 +119,65 @@ impl Postgres {
         let mut entries = self.page(BEFORE, conversation, before.unwrap_or(u64::MAX), limit).await?;
         entries.reverse();
         Ok(entries)
+    }
+
+    pub(crate) async fn entries_after_within(
+        &self,
+        conversation: &Conversation,
+        after: u64,
+        limit: u64,
+        bytes: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        self.page_within(AFTER, conversation, after, limit, bytes).await
+    }
+
+    pub(crate) async fn entries_before_within(
+        &self,
+        conversation: &Conversation,
+        before: Option<u64>,
+        limit: u64,
+        bytes: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let before = before.unwrap_or(u64::MAX);
+        let mut entries = self.page_within(BEFORE, conversation, before, limit, bytes).await?;
+        entries.reverse();
+        Ok(entries)
+    }
+
+    /// Rows come all at once, so only as many are asked for as are likely to fit.
+    async fn page_within(
+        &self,
+        sql: &'static str,
+        conversation: &Conversation,
+        mut bound: u64,
+        limit: u64,
+        bytes: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let (mut page, mut weight, mut read): (Vec<Entry>, _, usize) = (Vec::new(), Weight::new(bytes), 0);
+        let mut step = FIRST_ROWS;
+        loop {
+            let wanted = step.min(limit - page.len() as u64);
+            let rows = self.page(sql, conversation, bound, wanted).await?;
+            let is_last = (rows.len() as u64) < wanted;
+            for entry in rows {
+                // The room may have been deleted between two steps: what is read is of one of the two.
+                let follows = page.is_empty() || bound.abs_diff(entry.seq) == 1;
+                if !follows {
+                    return Ok(page);
+                }
+                (bound, read) = (entry.seq, read + entry.data.len());
+                let full = weight.is_full_with(&entry);
+                page.push(entry);
+                if full {
+                    return Ok(page);
+                }
+            }
+            if is_last || page.len() as u64 >= limit {
+                return Ok(page);
+            }
+            let each = (read / page.len()).max(1);
+            step = (bytes.saturating_sub(read) / each) as u64 + 2;
+        }
     }
 
     async fn page(

@@ -8,6 +8,7 @@ use super::fault::Fault;
 use super::mark::{meta, set_meta};
 use super::rows::{ENTRY_BY_ID, entry, entry_columns, entry_joins, entry_with_conversation, parsed};
 use crate::integer::{signed, unsigned};
+use crate::log::Weight;
 use crate::{ChangedHead, StoreError};
 
 const HEAD: &str = "
@@ -93,8 +94,20 @@ impl Sqlite {
         after: u64,
         limit: u64,
     ) -> Result<Vec<Entry>, StoreError> {
+        self.entries_after_within(conversation, after, limit, usize::MAX).await
+    }
+
+    pub(crate) async fn entries_after_within(
+        &self,
+        conversation: &Conversation,
+        after: u64,
+        limit: u64,
+        bytes: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
         let conversation = conversation.clone();
-        self.readers.read(move |connection| page(connection, AFTER, &conversation, after, limit)).await
+        self.readers
+            .read(move |connection| page(connection, AFTER, &conversation, after, (limit, bytes)))
+            .await
     }
 
     pub(crate) async fn entries_before(
@@ -103,10 +116,20 @@ impl Sqlite {
         before: Option<u64>,
         limit: u64,
     ) -> Result<Vec<Entry>, StoreError> {
-        let conversation = conversation.clone();
+        self.entries_before_within(conversation, before, limit, usize::MAX).await
+    }
+
+    pub(crate) async fn entries_before_within(
+        &self,
+        conversation: &Conversation,
+        before: Option<u64>,
+        limit: u64,
+        bytes: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let (conversation, before) = (conversation.clone(), before.unwrap_or(u64::MAX));
         self.readers
             .read(move |connection| {
-                let mut entries = page(connection, BEFORE, &conversation, before.unwrap_or(u64::MAX), limit)?;
+                let mut entries = page(connection, BEFORE, &conversation, before, (limit, bytes))?;
                 entries.reverse();
                 Ok(entries)
             })
@@ -218,13 +241,18 @@ fn page(
     sql: &str,
     conversation: &Conversation,
     bound: u64,
-    limit: u64,
+    (limit, bytes): (u64, usize),
 ) -> Result<Vec<Entry>, Fault> {
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params![conversation.to_string(), signed(bound), signed(limit)])?;
-    let mut page = Vec::new();
+    let (mut page, mut weight) = (Vec::new(), Weight::new(bytes));
     while let Some(row) = rows.next()? {
-        page.push(entry(row, conversation.clone())?);
+        let entry = entry(row, conversation.clone())?;
+        let full = weight.is_full_with(&entry);
+        page.push(entry);
+        if full {
+            break;
+        }
     }
     Ok(page)
 }
