@@ -51,6 +51,33 @@ pub async fn pages(place: &impl Place) {
     assert!(store.entries_before(&room("none"), None, 9).await.unwrap().is_empty());
 }
 
+pub async fn pages_bounded_in_bytes(place: &impl Place) {
+    let store = open(place).await;
+    for n in 1..=40 {
+        say(&store, "ann", &format!("m{n:02}")).await;
+    }
+    let public = Conversation::Public;
+    let each = store.entries_after(&public, 0, 1).await.unwrap()[0].data.len();
+    let after = async |after, limit, bytes| {
+        seqs(&store.entries_after_within(&public, after, limit, bytes).await.unwrap())
+    };
+    let before = async |before, limit, bytes| {
+        seqs(&store.entries_before_within(&public, before, limit, bytes).await.unwrap())
+    };
+    let to = |from: u64, to: u64| (from..=to).collect::<Vec<_>>();
+    assert_eq!(after(0, 99, usize::MAX).await, to(1, 40));
+    assert_eq!(before(None, 99, usize::MAX).await, to(1, 40));
+    assert_eq!(after(0, 35, usize::MAX).await, to(1, 35));
+    assert_eq!(before(Some(40), 35, usize::MAX).await, to(5, 39));
+    assert_eq!(after(3, 99, 30 * each).await, to(4, 33), "up to the one that reaches it");
+    assert_eq!(before(None, 99, 30 * each - 1).await, to(11, 40));
+    assert_eq!(after(0, 99, 30 * each + 1).await, to(1, 31));
+    assert_eq!(after(0, 99, 1).await, to(1, 2), "never only the first");
+    assert_eq!(before(Some(9), 99, 0).await, to(7, 8));
+    assert_eq!(after(39, 99, 1).await, to(40, 40));
+    assert_eq!((after(40, 99, 1).await, after(0, 0, 1).await), (vec![], vec![]));
+}
+
 fn seqs(entries: &[mqttchat_protocol::Entry]) -> Vec<u64> {
     entries.iter().map(|entry| entry.seq).collect()
 }

@@ -44,7 +44,7 @@ macro_rules! behaviour {
     ($fresh:path) => {
         suite::behaviour! { @ $fresh;
             log {
-                numbers_without_holes, pages, what_was_said_comes_back, survives_reopening, order_under_concurrency,
+                numbers_without_holes, pages, pages_bounded_in_bytes, what_was_said_comes_back, survives_reopening, order_under_concurrency,
                 a_refused_entry_takes_no_number, private_conversations_need_users, strangers_write_one_way,
                 rooms_have_to_be_there, time_never_runs_backwards, unconfirmed_entries_of_a_node,
                 confirmed_never_moves_back, how_far_readers_have_come,
