@@ -236,6 +236,27 @@ async fn a_receipt_in_a_room_crosses_between_nodes_without_the_broker() -> Resul
     Ok(())
 }
 
+/// The bell for somebody who doesn't read the room may be lost with the node that has it; whoever reads there hears of it.
+#[tokio::test]
+async fn who_is_taken_into_a_room_on_another_node_is_told_without_the_broker() -> Result<()> {
+    let mut nodes = Nodes::start().await?;
+    let mut ann = nodes.one.user("Ann").await?;
+    let (bob, mut carol) = (nodes.two.user("Bob").await?, nodes.two.user("Carol").await?);
+    let data = json!({"title": "Ops", "open": false, "members": ["carol"]});
+    ann.request(json!({"type": "room.create", "dest": "rooms/ops", "data": data})).await?;
+    carol.join("rooms/ops").await?;
+    nodes.broker.kill().await?;
+    for (number, change) in ["add", "remove"].into_iter().enumerate() {
+        let kind = format!("member.{change}");
+        ann.request(json!({"type": kind, "dest": "rooms/ops", "data": {"user": "bob"}})).await?;
+        let told = bob.expect("room").await?;
+        assert_eq!((&told["dest"], &told["data"]["change"]), (&json!("rooms/ops"), &json!(change)));
+        carol.expect_where("the same", |frame| frame["seq"] == told["seq"]).await?;
+        assert_eq!(bob.seen_of("room").len(), number + 1, "once");
+    }
+    Ok(())
+}
+
 /// Waits until somebody sees this one online, by name, and nobody without one.
 async fn shows(app: &App, viewer: &User, name: &str) -> Result<()> {
     eventually("somebody online on the other node", async || {

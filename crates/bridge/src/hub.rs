@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use mqttchat_protocol::{Conversation, Keyring, Topics};
+use mqttchat_protocol::{Conversation, Entry, Keyring, Topics};
 use mqttchat_store::{Store, StoreError};
 use tokio::sync::{Notify, Semaphore, watch};
 
@@ -13,6 +13,7 @@ use crate::auth::Authenticator;
 use crate::budget::Addresses;
 use crate::confirm::Confirm;
 use crate::deliver::Deliveries;
+use crate::effect::Effect;
 use crate::figures::Figures;
 use crate::incoming::Seen;
 use crate::link::Link;
@@ -247,8 +248,7 @@ impl Hub {
                 match hub.store.entries_after(&sequencer.conversation, head, REPAIR_PAGE).await {
                     Ok(entries) if !entries.is_empty() => {
                         metrics::counter!("mqttchat_holes_filled_total").increment(entries.len() as u64);
-                        sequencer.offer_entries(head, &entries);
-                        hub.wake(&sequencer);
+                        hub.filled(&sequencer, head, &entries);
                     }
                     // The store doesn't have it yet, or is away: it will.
                     Ok(_) | Err(_) => tokio::time::sleep(HOLE_PATIENCE).await,
@@ -272,10 +272,24 @@ impl Hub {
             if entries.is_empty() {
                 break;
             }
-            sequencer.offer_entries(at, &entries);
-            self.wake(sequencer);
+            self.filled(sequencer, at, &entries);
         }
         Ok(())
+    }
+
+    /// Shows what the log has after `at` and nobody told of. The bells for those whom a change of a room concerns may have been
+    /// lost as well.
+    fn filled(&self, sequencer: &Arc<Sequencer>, at: u64, entries: &[Entry]) {
+        sequencer.offer_entries(at, entries);
+        for entry in entries {
+            if let Effect::Room(membership) = Effect::of(entry.kind, &entry.data) {
+                let frame = entry.to_frame();
+                for user in membership.concerned() {
+                    self.mail_room(user, &entry.conversation, entry.seq, &frame);
+                }
+            }
+        }
+        self.wake(sequencer);
     }
 
     /// Whether private content stays off the broker.
