@@ -267,6 +267,23 @@ async fn what_is_deleted_is_gone_from_the_disk() {
     }
 }
 
+/// Closed in the moment after a room was deleted, its texts once stayed until the database was opened again.
+#[tokio::test]
+async fn what_a_deleted_room_held_is_gone_when_the_database_is_closed() {
+    use suite::rooms::{change, create, say_in};
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    suite::claim(&store, "Ann").await;
+    change(&store, "ann", "ops", create("Ops", true, &[])).await.unwrap();
+    for n in 0..300 {
+        say_in(&store, "ann", "ops", &format!("unspeakable{n}")).await.unwrap();
+    }
+    assert!(holds(directory.path(), "unspeakable"));
+    change(&store, "ann", "ops", mqttchat_protocol::RoomChange::Delete).await.unwrap();
+    store.close().await;
+    assert!(!holds(directory.path(), "unspeakable"));
+}
+
 /// Whether a text stands in any file of the directory.
 fn holds(directory: &Path, text: &str) -> bool {
     fs::read_dir(directory).unwrap().any(|file| {

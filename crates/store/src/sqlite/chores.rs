@@ -26,6 +26,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// How long what was deleted may stand in the write-ahead log when there is little else to do, and at most.
 const WIPE_AFTER: Duration = Duration::from_secs(1);
 const WIPE_WITHIN: Duration = Duration::from_secs(10);
+/// How long closing the database may take for removing what deleted rooms held. What is left goes when it is opened again.
+const LAST: Duration = Duration::from_secs(2);
 /// How many entries are read at once, and go at once.
 const ENTRIES: i64 = 2000;
 const GONE_AT_ONCE: i64 = 100;
@@ -108,6 +110,20 @@ impl Chores {
         (self.last, self.took, self.failed) = (Instant::now(), started.elapsed(), done.is_err());
         done?;
         Ok(restored?)
+    }
+
+    /// The last turn: removes what deleted rooms held, with a bound. Indexing waits until the database is open again.
+    pub(super) fn finish(&self, connection: &mut Connection) -> Result<(), Fault> {
+        let started = Instant::now();
+        while self.deleted.is_some() && started.elapsed() < LAST {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let purged = purge(&transaction)?;
+            transaction.commit()?;
+            if !purged {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Tries again later.

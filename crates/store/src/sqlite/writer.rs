@@ -195,8 +195,7 @@ impl Thread {
             None => Err(Fault::Replaced),
         });
         if let Err(fault) = done {
-            metrics::counter!("mqttchat_store_errors_total").increment(1);
-            tracing::warn!(error = %StoreError::from(&fault), "messages can't be indexed for searches now");
+            chores_failed(&fault);
             self.chores.put_off();
             self.connection.take_if(|connection| !is_whole(connection));
         }
@@ -307,10 +306,18 @@ impl Thread {
     fn finish(mut self) {
         self.checkpointer.stop();
         self.mark.flush();
-        if let Some(connection) = self.connection.take() {
+        if let Some(mut connection) = self.connection.take() {
+            if let Err(fault) = self.chores.finish(&mut connection) {
+                chores_failed(&fault);
+            }
             checkpoint(&connection, "TRUNCATE");
         }
     }
+}
+
+fn chores_failed(fault: &Fault) {
+    metrics::counter!("mqttchat_store_errors_total").increment(1);
+    tracing::warn!(error = %StoreError::from(fault), "messages can't be indexed or removed for good now");
 }
 
 /// Whether a connection is in no transaction, and waits for the disk when it commits.
