@@ -37,6 +37,10 @@ impl Database for Postgres {
         let value = if read_only { "on" } else { "off" };
         self.cluster.sql("postgres", &format!("ALTER SYSTEM SET default_transaction_read_only = {value}"));
         self.cluster.sql("postgres", "SELECT pg_reload_conf()");
+        // Where a new connection has it, the old ones have been told: they look before their next statement.
+        while self.cluster.sql("postgres", "SHOW default_transaction_read_only").trim() != value {
+            std::thread::yield_now();
+        }
     }
 }
 
