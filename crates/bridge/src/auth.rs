@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use mqttchat_protocol::{DisplayName, ErrorCode, Hello, Refusal, RoomId, Token, UserId};
+use mqttchat_protocol::{ApiSecret, DisplayName, ErrorCode, Hello, Refusal, RoomId, Token, UserId};
 use mqttchat_store::{ClaimOutcome, Scopes, Store, User};
 
 use crate::deliver::{BLOCKED, unavailable};
@@ -118,7 +118,10 @@ impl Hub {
     ///
     /// # Errors
     /// [`Denied`], of the authenticator, or since the store is away.
-    pub(crate) async fn identify(&self, hello: &Hello) -> Result<Identity, Denied> {
+    pub(crate) async fn identify(self: &Arc<Self>, hello: &Hello) -> Result<Identity, Denied> {
+        if let Some(key) = hello.token.as_deref().filter(|token| ApiSecret::is_meant(token)) {
+            return self.apikey(key).await;
+        }
         let as_of = self.revocations.looked();
         let mut identity = self.authenticator.authenticate(hello).await?;
         identity.grant.as_of = Some(as_of);

@@ -48,7 +48,7 @@ pub enum BridgeError {
 pub struct Peer {
     /// The client's address, as far as it can be trusted.
     pub addr: IpAddr,
-    /// Whether it is a page, of an origin that is welcome, and not a program that says nothing of one.
+    /// Whether it was opened by a page, of an origin that is welcome, and not by a program that says nothing of one.
     pub is_page: bool,
 }
 

@@ -55,7 +55,7 @@ pub(crate) enum Ended {
 pub(crate) async fn greet<T: Transport>(
     hub: &Arc<Hub>,
     transport: &mut T,
-    peer: Peer,
+    mut peer: Peer,
 ) -> Result<(Session, Present), Ended> {
     let mut deadline = Instant::now() + HELLO_WITHIN;
     let mut strikes = Strikes::default();
@@ -88,6 +88,7 @@ pub(crate) async fn greet<T: Transport>(
                 }
                 Ok(First::Pong) => continue,
                 Ok(First::Hello(id, hello)) => {
+                    peer.is_page |= transport.is_page();
                     let opened = match admit(hub, peer, address.as_ref(), &hello) {
                         Ok(()) => open(hub, id.as_ref(), &hello, &mut strikes).await,
                         Err(refused) => Err(refused),
@@ -186,8 +187,8 @@ impl From<Refusal> for Refused {
 fn admit(hub: &Hub, peer: Peer, address: Option<&Arc<Mutex<Bucket>>>, hello: &Hello) -> Result<(), Refused> {
     let is_guest = hello.token.is_none();
     knock(address, if is_guest { GUEST_COSTS } else { 1 })?;
-    if hub.options.token_for_programs && !peer.is_page && is_guest {
-        let reason = "a program needs a token here: the operator can issue one";
+    if is_guest && !peer.is_page && hub.options.origin_or_token.concerns(peer.addr) {
+        let reason = "a client without an Origin needs a token or an API key here: the operator can make one";
         return Err(Refused::Unauthorized(reason.to_owned()));
     }
     Ok(())

@@ -91,7 +91,7 @@ pub use bridge::{Bridge, BridgeError, Peer, Status};
 pub use history::Page;
 pub use jwt::{BadKeys, FetchKeys, Jwt, JwtAlgorithm, JwtKeys, JwtRules, KeySet};
 pub use lab::{LAB_MESSAGES_MAX, Lab, LabMessage, LabRoom};
-pub use options::{BridgeOptions, Memory, MqttOptions, OtherRates, Private, Rates, Signing};
+pub use options::{BridgeOptions, Memory, MqttOptions, OriginOrToken, OtherRates, Private, Rates, Signing};
 pub use own_frame::{Asker, BadFrameType, FrameHandler, FrameTypes, OwnFrame};
 pub use program::{ChangedRoom, Program, Sent};
 pub use route::{Message, Route, Stored, Verdict};

@@ -1,5 +1,7 @@
 //! What a bridge is started with.
 
+use std::net::IpAddr;
+
 use mqttchat_protocol::Limits;
 use mqttchat_tls::SharedTls;
 
@@ -17,8 +19,8 @@ pub struct BridgeOptions {
     pub signing: Signing,
     /// How fast a user may do what else there is, and an address all of it.
     pub other_rates: OtherRates,
-    /// Whether only pages sign in without a token: programs, of which no `Origin` tells anything, need one.
-    pub token_for_programs: bool,
+    /// Which clients that send no `Origin` need a token to sign in.
+    pub origin_or_token: OriginOrToken,
     /// The broker, and what goes over it.
     pub mqtt: MqttOptions,
     /// The memory that the node keeps.
@@ -54,6 +56,30 @@ pub enum Signing {
     Optional,
     /// They must.
     Required,
+}
+
+/// Which clients need a token to sign in, of those that send no `Origin`: programs, and whatever else no browser vouches
+/// for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OriginOrToken {
+    /// None of them.
+    Off,
+    /// Those of other machines.
+    #[default]
+    Remote,
+    /// All of them.
+    All,
+}
+
+impl OriginOrToken {
+    /// Whether a client without an `Origin` at this address needs a token.
+    pub(crate) fn concerns(self, address: IpAddr) -> bool {
+        match self {
+            Self::Off => false,
+            Self::Remote => !address.to_canonical().is_loopback(),
+            Self::All => true,
+        }
+    }
 }
 
 /// Rates of what isn't sending, each a second in the long run on this node, and ten times as many at once; 0 is no limit.

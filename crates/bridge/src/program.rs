@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mqttchat_protocol::{
-    ApiSecret, Dest, DisplayName, Entry, ErrorCode, Hello, HistoryBounds, Limits, MessageId, Person,
-    PersonState, Refusal, Room, RoomChange, RoomId, UserId,
+    Dest, DisplayName, Entry, ErrorCode, Hello, HistoryBounds, Limits, MessageId, Person, PersonState,
+    Refusal, Room, RoomChange, RoomId, UserId,
 };
 use mqttchat_store::Appended;
 use serde_json::{Map, Value};
@@ -75,9 +75,6 @@ impl Bridge {
     /// # Errors
     /// [`Denied`]: the token is no good, or the store can't be asked.
     pub async fn program(&self, token: &str) -> Result<Program, Denied> {
-        if ApiSecret::is_meant(token) {
-            return Ok(self.program_of(self.hub.apikey(token).await?));
-        }
         let hello = Hello { name: None, token: Some(token.to_owned()), log: None, resume: BTreeMap::new() };
         Ok(self.program_of(self.hub.identify(&hello).await?))
     }

@@ -35,6 +35,12 @@ pub trait Transport: Send {
     /// When anything last came from the client, a pong included.
     fn last_heard(&self) -> Instant;
 
+    /// Whether something that came after the transport was opened is known to be of a page of a welcome origin; see
+    /// [`Peer::is_page`](crate::Peer).
+    fn is_page(&self) -> bool {
+        false
+    }
+
     /// Asks the client for a sign of life (WebSocket ping, RFC 6455 §5.5.2), if the transport knows such.
     fn ping(&mut self);
 

@@ -168,6 +168,10 @@ impl Transport for SockJsTransport {
         self.session.last_heard()
     }
 
+    fn is_page(&self) -> bool {
+        self.session.origin_known()
+    }
+
     fn ping(&mut self) {
         self.session.ping();
     }

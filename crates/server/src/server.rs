@@ -322,7 +322,7 @@ fn bridge_options(
         rates: config.rates,
         signing: config.auth.signing,
         other_rates: config.other_rates,
-        token_for_programs: config.front.origin_or_token,
+        origin_or_token: config.front.origin_or_token,
         mqtt,
         routes,
         frame_types,

@@ -59,6 +59,8 @@ struct State {
     incoming: VecDeque<(Incoming, Option<Arc<Room>>)>,
     incoming_bytes: usize,
     heard: Instant,
+    /// A request told which page it comes from.
+    origin_known: bool,
     ping: bool,
     /// The receiving connection, by number.
     receiver: Option<u64>,
@@ -125,6 +127,7 @@ impl Link {
             incoming: VecDeque::new(),
             incoming_bytes: 0,
             heard: now,
+            origin_known: false,
             ping: false,
             receiver: None,
             receivers: 0,
@@ -178,6 +181,10 @@ impl Link {
 
     pub(crate) fn last_heard(&self) -> Instant {
         self.lock().heard
+    }
+
+    pub(crate) fn origin_known(&self) -> bool {
+        self.lock().origin_known
     }
 
     pub(crate) fn ping(&self) {
@@ -318,6 +325,11 @@ impl Link {
             state.drained = true;
         }
         wake(&mut state.session_waker);
+    }
+
+    /// A request told which page it comes from.
+    pub(crate) fn note_origin(&self) {
+        self.lock().origin_known = true;
     }
 
     /// A sign of life that says nothing.

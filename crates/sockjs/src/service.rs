@@ -239,6 +239,9 @@ impl SockJs {
             }
         };
         drop(body);
+        if request.origin_known {
+            link.note_origin();
+        }
         match link.deliver(texts, Some(room)).await {
             Ok(()) => {
                 let mut reply = form.accepted();

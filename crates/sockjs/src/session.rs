@@ -58,10 +58,11 @@ impl Session {
         self.peer
     }
 
-    /// Whether the request that opened the session told which page it came from, as browsers do.
+    /// Whether the request that opened the session, or one that brought messages since, told which page it came from.
+    /// Browsers do so with those that bring messages, and not with all that open sessions.
     #[must_use]
     pub fn origin_known(&self) -> bool {
-        self.origin_known
+        self.origin_known || self.link.origin_known()
     }
 
     /// The next message; `None` when the client is gone. What is too large is left out. Cancel safe.

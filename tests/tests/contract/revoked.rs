@@ -101,6 +101,28 @@ async fn whoever_is_blocked_has_nothing_stored_from_then_on() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_program_signs_in_with_its_key_until_it_is_revoked() -> Result<()> {
+    let app = App::start().await?;
+    let ann = app.member("Ann").await?;
+    let key = command(&app, &["apikey", "create", "Weather"]).await?;
+    let reader = command(&app, &["apikey", "create", "Reader", "--scope", "read"]).await?;
+    let mut weather = User::hello(app.address(), &json!({ "token": key, "name": "Somebody else" })).await?;
+    assert_eq!(weather.id, "weather");
+    weather.say("public", "it rains").await?;
+    ann.expect_text("it rains").await?;
+    let mut reader = User::hello(app.address(), &json!({ "token": reader })).await?;
+    reader.join("public").await?;
+    reader.send(&json!({"type": "msg", "id": "m", "dest": "public", "data": {"text": "me too"}})).await?;
+    reader.expect_error("m", "forbidden").await?;
+    command(&app, &["apikey", "revoke", "Weather"]).await?;
+    weather.expect_error(Value::Null, "unauthorized").await?;
+    assert_eq!(weather.expect_end().await?, Ending::Closed(4401));
+    refused(&app, &key).await?;
+    assert!(reader.seen_of("error").len() == 1, "the other key is as good as ever");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_new_token_ends_the_old_ones() -> Result<()> {
     let app = App::start().await?;
     let (ann, bob) = (app.user("Ann").await?, app.user("Bob").await?);

@@ -76,6 +76,7 @@ async fn who_never_stops_is_closed() -> Result<()> {
 async fn from(app: &App, address: &str, name: &str) -> Result<User> {
     let mut request = format!("ws://{}/ws", app.address()).into_client_request()?;
     request.headers_mut().insert("x-forwarded-for", address.parse()?);
+    request.headers_mut().insert("origin", app.url().parse()?);
     let (socket, _) = Socket::connect_with(request).await?;
     User::hello_over(socket, app.address(), &json!({"name": name})).await
 }

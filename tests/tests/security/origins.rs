@@ -80,8 +80,58 @@ async fn other_names_of_this_machine_are_answered_by_no_door() -> Result<()> {
 }
 
 #[tokio::test]
-async fn where_it_is_asked_for_a_program_needs_a_token() -> Result<()> {
-    let app = App::builder().config("[http]\norigin_or_token = true\n").start().await?;
+async fn a_program_on_another_machine_needs_a_token() -> Result<()> {
+    let app = App::builder().config("[http]\nproxies = [\"127.0.0.1\"]\n").start().await?;
+    let elsewhere = [("x-forwarded-for", "198.51.100.1")];
+    let hello = json!({"type": "hello", "id": "h", "data": {"name": "Ann"}});
+    let mut stranger = with(&app, &elsewhere).await?;
+    stranger.send(&hello).await?;
+    stranger.expect_error("h", "unauthorized").await?;
+    assert_eq!(stranger.expect_end().await?, Ending::Closed(4401));
+    let url = app.url();
+    let page = [elsewhere[0], ("origin", &url)];
+    for (headers, name) in [(&page[..], "Page"), (&[], "Program"), (&[("x-forwarded-for", "::1")], "Too")] {
+        let socket = with(&app, headers).await?;
+        let user = User::hello_over(socket, app.address(), &json!({"name": name})).await?;
+        let known = json!({"token": user.token});
+        User::hello_over(with(&app, &elsewhere).await?, app.address(), &known).await?;
+    }
+    Ok(())
+}
+
+/// A WebSocket whose request has these headers, too.
+async fn with(app: &App, headers: &[(&'static str, &str)]) -> Result<Socket> {
+    let mut request = format!("ws://{}/ws", app.address()).into_client_request()?;
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, value.parse()?);
+    }
+    Ok(Socket::connect_with(request).await?.0)
+}
+
+/// Browsers name the page when they send, and not always when they open what they listen to.
+#[tokio::test]
+async fn a_page_on_another_machine_is_known_by_what_it_sends() -> Result<()> {
+    let app = App::builder().config("[http]\nproxies = [\"127.0.0.1\"]\n").start().await?;
+    let url = app.url();
+    for (session, origin, answer) in [("page", Some(&url), "1000"), ("program", None, "unauthorized")] {
+        let call = |door: &str| {
+            Request::post(format!("/sockjs/0/{session}/{door}")).header("x-forwarded-for", "198.51.100.1")
+        };
+        let receive = async || http::send(app.address(), call("xhr")).await;
+        assert_eq!(receive().await?.body, "o\n");
+        let hello = json!({"type": "hello", "id": "h", "data": {"name": "Ann"}}).to_string();
+        let sending = origin.iter().fold(call("xhr_send"), |call, origin| call.header("origin", *origin));
+        let sent = http::send_with(app.address(), sending, &json!([hello]).to_string()).await?;
+        assert_eq!(sent.status, 204, "{}", sent.body);
+        let heard = receive().await?.body;
+        assert!(heard.contains(answer), "{session} heard {heard}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn where_it_is_asked_for_every_program_needs_a_token() -> Result<()> {
+    let app = App::builder().config("[http]\norigin_or_token = \"all\"\n").start().await?;
     let hello = json!({"type": "hello", "id": "h", "data": {"name": "Ann"}});
     for door in [None, Some(Door::XhrPolling), Some(Door::XhrStreaming), Some(Door::WebSocket)] {
         let mut program = match door {
@@ -92,9 +142,7 @@ async fn where_it_is_asked_for_a_program_needs_a_token() -> Result<()> {
         program.expect_error("h", "unauthorized").await?;
         assert_eq!(program.expect_end().await?, Ending::Closed(4401));
     }
-    let mut page = format!("ws://{}/ws", app.address()).into_client_request()?;
-    page.headers_mut().insert("origin", app.url().parse()?);
-    let (socket, _) = Socket::connect_with(page).await?;
+    let socket = with(&app, &[("origin", &app.url())]).await?;
     let ann = User::hello_over(socket, app.address(), &json!({"name": "Ann"})).await?;
     let mut program = User::hello(app.address(), &json!({"token": ann.token})).await?;
     program.say("public", "I have a token").await?;

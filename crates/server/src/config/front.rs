@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mqttchat_bridge::OriginOrToken;
 use mqttchat_http::{Origin, Proxies, ProxyHeaders};
 
 use super::error::ConfigError;
@@ -18,8 +19,8 @@ pub struct FrontConfig {
     pub proxies: Proxies,
     /// Other sites that may show the page in a frame.
     pub embedders: Vec<Origin>,
-    /// Whether programs, which say nothing of an origin, need a token to sign in.
-    pub origin_or_token: bool,
+    /// Which clients that send no `Origin` need a token to sign in.
+    pub origin_or_token: OriginOrToken,
     /// How long browsers are to come by HTTPS only; zero says nothing of it.
     pub hsts: Duration,
     /// How long a request's head may take, the TLS handshake before it, and the next request on a connection.
@@ -68,12 +69,22 @@ impl FrontConfig {
                 "origins such as \"https://intranet.example.com\"",
                 Origin::parse,
             )?,
-            origin_or_token: layers.switch("http.origin_or_token", false)?,
+            origin_or_token: origin_or_token(layers)?,
             hsts: Duration::from_secs(layers.number("http.hsts", YEAR, 0, 10 * YEAR)?),
             header_timeout: Duration::from_secs(layers.number("http.header_timeout", 10, 1, TIMEOUT_MAX)?),
             body_timeout: Duration::from_secs(layers.number("http.body_timeout", 30, 1, TIMEOUT_MAX)?),
         })
     }
+}
+
+fn origin_or_token(layers: &Layers) -> Result<OriginOrToken, ConfigError> {
+    let (default, allowed) = (OriginOrToken::default(), "\"off\", \"remote\" or \"all\"");
+    layers.parse("http.origin_or_token", default, allowed, |value| match text(value)? {
+        "off" => Some(OriginOrToken::Off),
+        "remote" => Some(OriginOrToken::Remote),
+        "all" => Some(OriginOrToken::All),
+        _ => None,
+    })
 }
 
 fn tls(layers: &Layers) -> Result<Option<TlsConfig>, ConfigError> {
