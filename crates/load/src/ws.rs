@@ -29,10 +29,10 @@ pub(crate) struct WsFrame<'a> {
     pub(crate) length: usize,
 }
 
-/// The request that opens a WebSocket.
+/// The request that opens a WebSocket, as the server's own page does.
 pub(crate) fn handshake(host: &str, path: &str, protocol: &str) -> Vec<u8> {
     format!(
-        "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n"
     )
     .into_bytes()

@@ -26,8 +26,10 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// How long what was deleted may stand in the write-ahead log when there is little else to do, and at most.
 const WIPE_AFTER: Duration = Duration::from_secs(1);
 const WIPE_WITHIN: Duration = Duration::from_secs(10);
-/// How long closing the database may take for removing what deleted rooms held. What is left goes when it is opened again.
-const LAST: Duration = Duration::from_secs(2);
+/// How long closing the database may take for removing what deleted rooms held, and one transaction of that. What is left
+/// goes when it is opened again.
+const LAST: Duration = Duration::from_millis(500);
+const LAST_TURN: Duration = Duration::from_millis(100);
 /// How many entries are read at once, and go at once.
 const ENTRIES: i64 = 2000;
 const GONE_AT_ONCE: i64 = 100;
@@ -112,20 +114,6 @@ impl Chores {
         Ok(restored?)
     }
 
-    /// The last turn: removes what deleted rooms held, with a bound. Indexing waits until the database is open again.
-    pub(super) fn finish(&self, connection: &mut Connection) -> Result<(), Fault> {
-        let started = Instant::now();
-        while self.deleted.is_some() && started.elapsed() < LAST {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let purged = purge(&transaction)?;
-            transaction.commit()?;
-            if !purged {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     /// Tries again later.
     pub(super) fn put_off(&mut self) {
         (self.last, self.failed) = (Instant::now(), true);
@@ -133,16 +121,35 @@ impl Chores {
 
     fn work(&mut self, connection: &mut Connection, go_on: impl Fn() -> bool) -> Result<(), Fault> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut purged = true;
+        let (mut purged, mut deleted) = (true, false);
         while purged && go_on() {
             purged = purge(&transaction)?;
+            deleted |= purged;
         }
         let (indexed, more) =
             if purged { (self.indexed, true) } else { index_next(&transaction, ENTRIES, go_on)? };
         transaction.commit()?;
         (self.indexed, self.more) = (indexed, more);
+        if deleted {
+            self.deleted.get_or_insert_with(Instant::now);
+        }
         Ok(())
     }
+}
+
+/// Removes what deleted rooms held before the database is closed, with a bound.
+pub(super) fn finish(connection: &mut Connection) -> Result<(), Fault> {
+    let started = Instant::now();
+    let mut more = true;
+    while more && started.elapsed() < LAST {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let turn = Instant::now();
+        while more && turn.elapsed() < LAST_TURN {
+            more = purge(&transaction)?;
+        }
+        transaction.commit()?;
+    }
+    Ok(())
 }
 
 /// Removes some of what a deleted room held, from everywhere. Says whether there was something.

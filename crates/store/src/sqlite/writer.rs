@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::batch::{Batch, Known};
 use super::checkpoint::{Checkpointer, checkpoint};
-use super::chores::Chores;
+use super::chores::{self, Chores};
 use super::connection;
 use super::fault::Fault;
 use super::mark::{self, MARK_EVERY, Mark};
@@ -195,7 +195,7 @@ impl Thread {
             None => Err(Fault::Replaced),
         });
         if let Err(fault) = done {
-            chores_failed(&fault);
+            chores_failed(&fault, "messages can't be indexed or removed for good now; it is tried again");
             self.chores.put_off();
             self.connection.take_if(|connection| !is_whole(connection));
         }
@@ -307,17 +307,20 @@ impl Thread {
         self.checkpointer.stop();
         self.mark.flush();
         if let Some(mut connection) = self.connection.take() {
-            if let Err(fault) = self.chores.finish(&mut connection) {
-                chores_failed(&fault);
+            if let Err(fault) = chores::finish(&mut connection) {
+                chores_failed(
+                    &fault,
+                    "what was deleted can't be removed for good now; the next start does it",
+                );
             }
             checkpoint(&connection, "TRUNCATE");
         }
     }
 }
 
-fn chores_failed(fault: &Fault) {
+fn chores_failed(fault: &Fault, what: &'static str) {
     metrics::counter!("mqttchat_store_errors_total").increment(1);
-    tracing::warn!(error = %StoreError::from(fault), "messages can't be indexed or removed for good now");
+    tracing::warn!(error = %StoreError::from(fault), "{what}");
 }
 
 /// Whether a connection is in no transaction, and waits for the disk when it commits.
