@@ -88,7 +88,8 @@ impl From<Denied> for Refusal {
 
 /// Decides who somebody is.
 pub trait Authenticator: Send + Sync {
-    /// Signs somebody in, or says why not. Called once for each `hello`.
+    /// Signs somebody in, or says why not. Called once for each `hello` and each token that a program or a session
+    /// shows; texts that begin with `mck_` are API keys, which never come here.
     fn authenticate<'a>(&'a self, hello: &'a Hello) -> BoxFuture<'a, Result<Identity, Denied>>;
 
     /// Who vouches for these users, for an authenticator with users of its own, such as the name of the application:

@@ -188,7 +188,7 @@ fn admit(hub: &Hub, peer: Peer, address: Option<&Arc<Mutex<Bucket>>>, hello: &He
     let is_guest = hello.token.is_none();
     knock(address, if is_guest { GUEST_COSTS } else { 1 })?;
     if is_guest && !peer.is_page && hub.options.origin_or_token.concerns(peer.addr) {
-        let reason = "a client without an Origin needs a token or an API key here: the operator can make one";
+        let reason = "a client that sends no Origin needs a token or an API key to sign in here: data.token";
         return Err(Refused::Unauthorized(reason.to_owned()));
     }
     Ok(())

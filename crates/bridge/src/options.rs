@@ -64,7 +64,7 @@ pub enum Signing {
 pub enum OriginOrToken {
     /// None of them.
     Off,
-    /// Those of other machines.
+    /// Those that don't come over loopback.
     #[default]
     Remote,
     /// All of them.
@@ -174,5 +174,21 @@ pub struct Memory {
 impl Default for Memory {
     fn default() -> Self {
         Self { ring: 4 << 20, private_ring: 64 << 10 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_clients_need_a_token() {
+        let concerned = |setting: OriginOrToken| {
+            ["127.0.0.1", "::1", "::ffff:127.0.0.1", "192.168.1.5", "0.0.0.0", "::ffff:192.168.1.5"]
+                .map(|address| setting.concerns(address.parse().unwrap()))
+        };
+        assert_eq!(concerned(OriginOrToken::Off), [false; 6]);
+        assert_eq!(concerned(OriginOrToken::default()), [false, false, false, true, true, true]);
+        assert_eq!(concerned(OriginOrToken::All), [true; 6]);
     }
 }

@@ -35,7 +35,7 @@ pub trait Transport: Send {
     /// When anything last came from the client, a pong included.
     fn last_heard(&self) -> Instant;
 
-    /// Whether something that came after the transport was opened is known to be of a page of a welcome origin; see
+    /// Whether something that came since the transport was opened shows that it is a page's; see
     /// [`Peer::is_page`](crate::Peer).
     fn is_page(&self) -> bool {
         false

@@ -1,6 +1,7 @@
 //! A bot that throws dice, over the same WebSocket that the page uses: `!roll 2d6` in public, or to it in private.
 //!
 //! `cargo run --example bot -- ws://127.0.0.1:9091/ws`
+//! On another machine it needs an API key, in `MQTTCHAT_TOKEN`: `mqttchat apikey create "Dice Bot"` makes one.
 //!
 //! It is what every good client is: it keeps its token, resumes where it was, answers each message once although it
 //! may see it again, confirms private messages, and comes back when the connection is lost.
@@ -65,7 +66,7 @@ impl Bot {
         let seen = known["seen"].as_object().into_iter().flatten();
         Self {
             file: file.to_owned(),
-            token: text("token"),
+            token: std::env::var("MQTTCHAT_TOKEN").ok().or_else(|| text("token")),
             log: text("log"),
             seen: seen.filter_map(|(dest, seq)| Some((dest.clone(), seq.as_u64()?))).collect(),
             me: String::new(),

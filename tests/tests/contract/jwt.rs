@@ -51,6 +51,24 @@ async fn a_good_token_lets_its_user_in_everywhere() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_program_has_its_key_beside_the_tokens() -> Result<()> {
+    let (app, _file) = start().await?;
+    let data = app.data();
+    let made = mqttchat_e2e::app::run(["apikey", "create", "Ann", "--data", &data.to_string_lossy()]).await?;
+    let mut program = user(&app, made.stdout.trim_end()).await?;
+    assert_eq!((&*program.id, &program.ready["data"]["token"]), ("ann", &Value::Null));
+    program.say("private/ann", "a note of the program").await?;
+    // Whoever the application calls so is somebody else, and inherits nothing.
+    let mut socket = app.socket().await?;
+    socket.send(&json!({"type": "hello", "id": "h1", "data": {"token": token("ann", &json!({}))}})).await?;
+    socket.expect_error("h1", "unauthorized").await?;
+    assert_eq!(socket.expect_end().await?, Ending::Closed(4401));
+    program.send(&json!({"type": "token", "id": "t1", "data": {"token": token("bob", &json!({}))}})).await?;
+    program.expect_error("t1", "unauthorized").await?;
+    program.ping().await
+}
+
+#[tokio::test]
 async fn a_bad_token_lets_nobody_in_anywhere() -> Result<()> {
     let (app, _file) = start().await?;
     let header = json!({"alg": "HS256"});

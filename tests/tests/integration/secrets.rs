@@ -148,6 +148,8 @@ async fn of_guests_programs_broker_database_and_webhook() -> Result<()> {
         .await
         .into_iter()
         .collect::<Result<Vec<()>>>()?;
+    let mut bot = User::hello(app.address(), &json!({ "token": key_of_program })).await?;
+    bot.say("public", "a private matter of a program").await?;
     eventually("the webhook to be tried", async || Ok((!receiver.asked().is_empty()).then_some(()))).await?;
     broker.kill().await?;
     ann.say("public", "a private matter without the broker").await?;
@@ -155,6 +157,8 @@ async fn of_guests_programs_broker_database_and_webhook() -> Result<()> {
     said.0.push(run(&["user", "list"]).await?);
     run(&["apikey", "revoke", "Bot"]).await?;
     said.ask(&app, &key_of_program).await?;
+    bot.expect_end().await?;
+    said.errors_of(&bot);
     run(&["secret", "rotate", "--grace", "0"]).await?;
     ann.expect_end().await?;
     said.errors_of(&ann);

@@ -96,6 +96,18 @@ async fn a_program_on_another_machine_needs_a_token() -> Result<()> {
         let known = json!({"token": user.token});
         User::hello_over(with(&app, &elsewhere).await?, app.address(), &known).await?;
     }
+    let created =
+        mqttchat_e2e::app::run(["apikey", "create", "Bot", "--data", &app.data().to_string_lossy()]).await?;
+    let key = json!({"token": created.stdout.trim_end()});
+    User::hello_over(with(&app, &elsewhere).await?, app.address(), &key)
+        .await?
+        .say("public", "I have a key")
+        .await?;
+    let app = App::builder()
+        .config("[http]\nproxies = [\"127.0.0.1\"]\norigin_or_token = \"off\"\n")
+        .start()
+        .await?;
+    User::hello_over(with(&app, &elsewhere).await?, app.address(), &json!({"name": "Ann"})).await?;
     Ok(())
 }
 
