@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use mqttchat_http::ws::{Kind, Message, MessageLimits, Step, WebSocket, frame};
-use mqttchat_http::{Connection, ListenOptions, Listener, upgrade};
+use mqttchat_http::{Bodies, Connection, ListenOptions, Listener, upgrade};
 
 /// The largest message, in bytes: what the test suite's performance cases send.
 const LIMITS: MessageLimits = MessageLimits { text: 16 << 20, binary: 16 << 20 };
@@ -40,7 +40,7 @@ fn answer(mut request: Request<Incoming>) -> warp::reply::Response {
         Ok((response, upgraded)) => {
             tokio::spawn(async move {
                 if let Ok((stream, early)) = upgraded.finish().await {
-                    echo(WebSocket::new(stream, early, LIMITS)).await;
+                    echo(WebSocket::new(stream, early, LIMITS, Bodies::new(usize::MAX))).await;
                 }
             });
             response

@@ -54,6 +54,8 @@ pub struct HttpOptions {
     pub body_timeout: Duration,
     /// The memory that the bodies of requests may take together.
     pub bodies: Bodies,
+    /// The memory that unfinished messages of WebSockets may take together.
+    pub messages: Bodies,
     /// SockJS, if it is on.
     pub sockjs: Option<SockJsOptions>,
     /// Renders `/metrics`.
@@ -290,12 +292,11 @@ impl SocketRequest {
         };
         options.origins.check(&self.headers, &host)?;
         let (response, upgraded) = upgrade(&self.method, &self.headers, self.pending)?;
-        let (peer, frame_limit) = (
-            Peer { addr: remote.ip().to_canonical(), is_page: Origins::tells(&self.headers) },
-            options.frame_limit,
-        );
-        upgraded
-            .serve(bridge.clone(), peer, move |stream, early| WsTransport::new(stream, early, frame_limit));
+        let peer = Peer { addr: remote.ip().to_canonical(), is_page: Origins::tells(&self.headers) };
+        let (frame_limit, room) = (options.frame_limit, options.messages.clone());
+        upgraded.serve(bridge.clone(), peer, move |stream, early| {
+            WsTransport::new(stream, early, frame_limit, room)
+        });
         Ok(response)
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use hyper::upgrade::OnUpgrade;
 use mqttchat_bridge::{Bridge, Event, Peer, Transport};
 use mqttchat_protocol::Frame;
-use mqttchat_sockjs::{Admission, Framing, Options, Request, Session, SockJs, Upgrade, WebSockets};
+use mqttchat_sockjs::{Admission, Bodies, Framing, Options, Request, Session, SockJs, Upgrade, WebSockets};
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::filters::path::Tail;
@@ -86,7 +86,7 @@ pub(crate) fn filter(
 
 fn service(bridge: &Bridge, http: &HttpOptions, sockjs: &SockJsOptions) -> SockJs {
     let (sessions, door) = (bridge.clone(), bridge.clone());
-    let (bridge, frame_limit) = (bridge.clone(), http.frame_limit);
+    let (bridge, frame_limit, room) = (bridge.clone(), http.frame_limit, http.messages.clone());
     let options = Options {
         heartbeat: sockjs.heartbeat,
         disconnect_delay: sockjs.disconnect_delay,
@@ -95,7 +95,7 @@ fn service(bridge: &Bridge, http: &HttpOptions, sockjs: &SockJsOptions) -> SockJ
         // They are checked before, with what the request calls this server.
         origins: mqttchat_sockjs::Origins::Any,
         websockets: WebSockets::By(Arc::new(move |request| {
-            websocket(&bridge, frame_limit, request).unwrap_or_else(Problem::into_response)
+            websocket(&bridge, frame_limit, room.clone(), request).unwrap_or_else(Problem::into_response)
         })),
         client_url: sockjs.client_url.clone(),
         frame_ancestors: frame_ancestors(&http.origins),
@@ -130,16 +130,18 @@ fn frame_ancestors(origins: &Origins) -> String {
 fn websocket(
     bridge: &Bridge,
     frame_limit: usize,
+    room: Bodies,
     Upgrade { framing, request }: Upgrade,
 ) -> Result<Reply, Problem> {
     let (response, upgraded) = upgrade(&request.method, &request.headers, request.upgrade)?;
     let addr = request.peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let peer = Peer { addr, is_page: request.origin_known };
     match framing {
-        Framing::Raw => upgraded
-            .serve(bridge.clone(), peer, move |stream, early| WsTransport::new(stream, early, frame_limit)),
+        Framing::Raw => upgraded.serve(bridge.clone(), peer, move |stream, early| {
+            WsTransport::new(stream, early, frame_limit, room)
+        }),
         Framing::SockJs => upgraded.serve(bridge.clone(), peer, move |stream, early| {
-            FramedTransport::new(stream, early, frame_limit)
+            FramedTransport::new(stream, early, frame_limit, room)
         }),
     }
     Ok(response)

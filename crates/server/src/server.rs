@@ -204,6 +204,7 @@ impl ChatServer {
             .map(|listener| (listener, Redirect::new(hosts.clone(), self.listener.local_addr().port())));
         let options = HttpOptions {
             bodies: Bodies::default(),
+            messages: Bodies::default(),
             hosts,
             origins: Origins::new(self.config.origins.clone()),
             assets: self.config.page.clone().map_or(Assets::Embedded, Assets::Directory),

@@ -1,4 +1,4 @@
-//! The memory that the bodies of requests take together while they come.
+//! The memory that the bodies of requests, or other things that come in parts, take together while they come.
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ const UNIT: usize = 1 << 10;
 
 /// Room for the bodies that are being read, and for what came in them until it is read. Clones share it.
 ///
-/// The first 8 KiB of each body are not counted. What is larger waits for room, and goes on when there is some.
+/// The first 8 KiB of each body are not counted. What is larger waits for room, and goes on when there is some
+/// ([`Body::push`]), or does without ([`Body::try_push`]).
 #[derive(Clone, Debug)]
 pub struct Bodies {
     room: Arc<Semaphore>,
@@ -84,19 +85,56 @@ impl Body {
         self.bytes.extend_from_slice(part);
     }
 
+    /// The same without waiting: says whether there was room. If not, nothing is added.
+    #[must_use]
+    pub fn try_push(&mut self, part: &[u8]) -> bool {
+        let needed = self.bytes.len() + part.len();
+        if needed > FREE && needed > self.bytes.capacity() {
+            // Twice as much, so that it isn't moved too often, or else just enough.
+            let sizes =
+                [needed.max(self.bytes.capacity() * 2), needed].map(|size| size.next_multiple_of(UNIT));
+            let Some(size) = sizes.into_iter().find(|size| self.try_make_room(*size)) else { return false };
+            self.bytes.reserve_exact(size - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(part);
+        true
+    }
+
+    /// What has come.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes
+    }
+
     async fn make_room(&mut self, wanted: usize) {
-        let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let more = (wanted.saturating_sub(FREE) / UNIT).saturating_sub(held);
-        let Ok(more @ 1..) = u32::try_from(more) else { return };
+        let Some(more) = self.lacking(wanted) else { return };
         self.is_waiting = true;
         // It is never closed.
         if let Ok(more) = Arc::clone(&self.room).acquire_many_owned(more).await {
-            match &mut self.held {
-                Some(held) => held.merge(more),
-                None => self.held = Some(more),
-            }
+            self.hold(more);
         }
         self.is_waiting = false;
+    }
+
+    fn try_make_room(&mut self, wanted: usize) -> bool {
+        let Some(more) = self.lacking(wanted) else { return true };
+        let Ok(more) = Arc::clone(&self.room).try_acquire_many_owned(more) else { return false };
+        self.hold(more);
+        true
+    }
+
+    /// How many permits more are needed for so many bytes.
+    fn lacking(&self, wanted: usize) -> Option<u32> {
+        let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = (wanted.saturating_sub(FREE) / UNIT).saturating_sub(held);
+        u32::try_from(more).ok().filter(|more| *more > 0)
+    }
+
+    fn hold(&mut self, more: OwnedSemaphorePermit) {
+        match &mut self.held {
+            Some(held) => held.merge(more),
+            None => self.held = Some(more),
+        }
     }
 
     /// The whole of it, and its room, to be kept until nothing of it is needed any more.
@@ -109,6 +147,22 @@ impl Body {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_waiting_there_is_room_or_there_is_not() {
+        let bodies = Bodies::new(32 << 10);
+        let (mut first, mut second) = (bodies.begin(), bodies.begin());
+        for _ in 0..40 {
+            assert!(first.try_push(&[b'x'; 1000]));
+        }
+        assert!(second.try_push(&[b'y'; FREE]), "so much is free");
+        assert!(!second.try_push(b"y"));
+        assert_eq!((second.as_slice().len(), second.is_waiting()), (FREE, false));
+        drop(first);
+        assert!(second.try_push(b"y"));
+        assert_eq!(second.finish().0.len(), FREE + 1);
+        assert_eq!(bodies.room.available_permits(), 32);
+    }
 
     #[tokio::test]
     async fn large_ones_wait_for_room_and_small_ones_do_not() {

@@ -18,7 +18,7 @@ const MEMORY_MAX: u64 = 100 << 20;
 /// Nobody is given up while the test runs, however busy the machine is.
 const PATIENT: &str = "[http]\nheader_timeout = 600\nbody_timeout = 600\n";
 
-const UPGRADE: &str = "GET /ws HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+const UPGRADE: &str = "host: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
     sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// Resident memory of a process, in bytes.
@@ -48,10 +48,10 @@ async fn counted(metrics: impl AsyncFn() -> Result<String>, connections: usize) 
 }
 
 /// Opens a WebSocket by hand, and waits for the server's yes.
-async fn upgraded<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<()> {
-    stream.write_all(UPGRADE.as_bytes()).await?;
+async fn upgraded<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, path: &str) -> Result<()> {
+    stream.write_all(format!("GET {path} HTTP/1.1\r\n{UPGRADE}").as_bytes()).await?;
     let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") {
+    while !answer.windows(4).any(|end| end == b"\r\n\r\n") {
         anyhow::ensure!(stream.read_buf(&mut answer).await? > 0, "it was closed");
     }
     anyhow::ensure!(answer.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&answer));
@@ -101,7 +101,7 @@ async fn a_thousand_slow_connections_cost_little_and_nobody_notices() -> Result<
     // These say no hello, for which the server waits 10 s: so they come last.
     for number in held.len()..CONNECTIONS {
         let mut stream = TcpStream::connect(app.address()).await?;
-        upgraded(&mut stream).await?;
+        upgraded(&mut stream, "/ws").await?;
         // Half of them have sent a part of a large frame.
         if number % 2 == 0 {
             stream.write_all(&[0x81, 0xfe, 0xff, 0xff, 0, 0, 0, 0, b'{']).await?;
@@ -117,6 +117,48 @@ async fn a_thousand_slow_connections_cost_little_and_nobody_notices() -> Result<
     assert_eq!(app.get("/readyz").await?.status, 200);
     drop(held);
     Ok(())
+}
+
+/// All but the last byte of a message of spaces.
+fn unfinished(length: u32) -> Vec<u8> {
+    let mut message = match u16::try_from(length) {
+        Ok(length) => [&[0x81, 0xfe], &length.to_be_bytes()[..], &[0; 4]].concat(),
+        Err(_) => [&[0x81, 0xff], &u64::from(length).to_be_bytes()[..], &[0; 4]].concat(),
+    };
+    message.resize(message.len() + length as usize - 1, b' ');
+    message
+}
+
+#[tokio::test]
+async fn a_thousand_large_messages_without_an_end_cost_little_and_nobody_notices() -> Result<()> {
+    open_many();
+    let app = App::start().await?;
+    let (mut ann, bob) = (app.member("Ann").await?, app.member("Bob").await?);
+    let before = resident(app.process_id()?)?;
+    let doors = [("/ws", unfinished(60_000)), ("/sockjs/0/x/websocket", unfinished(240_000))];
+    let mut held = Vec::new();
+    for number in 0..CONNECTIONS {
+        let mut stream = TcpStream::connect(app.address()).await?;
+        let (path, message) = &doors[number % doors.len()];
+        upgraded(&mut stream, path).await?;
+        // It may be refused before all of it is taken.
+        let _ = stream.write_all(message).await;
+        held.push(stream);
+        if number % 100 == 99 {
+            undisturbed(&mut ann, &bob, number).await?;
+            cheap(&app, before)?;
+        }
+    }
+    eventually("one to be told to try again", async || {
+        let is_told = |stream: &TcpStream| {
+            let mut heard = [0; 256];
+            let length = stream.try_read(&mut heard).unwrap_or(0);
+            // A close frame with the code 1013.
+            heard[..length].windows(4).any(|part| part[0] == 0x88 && part[2..] == 1013_u16.to_be_bytes())
+        };
+        Ok(held.iter().any(is_told).then_some(()))
+    })
+    .await
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! Bytes of a client → messages, with nothing kept between them.
 
 use std::io::Cursor;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use mqttchat_sockjs::{Bodies, Body};
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
@@ -23,6 +25,7 @@ pub struct MessageLimits {
 #[derive(Debug)]
 pub struct Decoder {
     limits: MessageLimits,
+    room: Bodies,
     payload: Option<Payload>,
     assembly: Option<Assembly>,
 }
@@ -40,12 +43,17 @@ struct Payload {
 #[derive(Debug)]
 struct Assembly {
     kind: Kind,
-    bytes: Vec<u8>,
-    /// How many of `bytes` are known to be UTF-8.
+    body: Body,
+    /// How many bytes of `body` are known to be UTF-8.
     checked: usize,
     /// Over the limit: what comes is dropped.
     skipping: bool,
+    /// When a part of it had come, and not all.
+    since: Option<Instant>,
 }
+
+/// How long a message may take from its first part to its last, but for those that are dropped.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The longest payload of a control frame (§5.5).
 const CONTROL_MAX: u64 = 125;
@@ -54,7 +62,13 @@ impl Decoder {
     /// A decoder for a fresh connection.
     #[must_use]
     pub fn new(limits: MessageLimits) -> Self {
-        Self { limits, payload: None, assembly: None }
+        Self::within(limits, Bodies::new(usize::MAX))
+    }
+
+    /// The same, with unfinished messages that have room together with those of other connections.
+    #[must_use]
+    pub fn within(limits: MessageLimits, room: Bodies) -> Self {
+        Self { limits, room, payload: None, assembly: None }
     }
 
     /// Takes bytes from the beginning of `input` up to the end of the next message, changing them (the mask is taken
@@ -65,6 +79,9 @@ impl Decoder {
     /// [`WsError`] as soon as the bytes can't become valid any more; nothing can be decoded afterwards.
     pub fn decode(&mut self, input: &mut [u8]) -> Result<(usize, Option<Message>), WsError> {
         let mut taken = 0;
+        if self.assembly.as_ref().is_some_and(Assembly::is_late) {
+            return Err(WsError::Late);
+        }
         loop {
             let rest = &mut input[taken..];
             if self.payload.is_some() {
@@ -114,11 +131,11 @@ impl Decoder {
             Kind::Text => self.limits.text,
             Kind::Binary => self.limits.binary,
         };
-        let assembly =
-            self.assembly.get_or_insert(Assembly { kind, bytes: Vec::new(), checked: 0, skipping: false });
-        if (assembly.bytes.len() as u64).saturating_add(len) > limit as u64 {
+        let begin = || Assembly { kind, body: self.room.begin(), checked: 0, skipping: false, since: None };
+        let assembly = self.assembly.get_or_insert_with(begin);
+        if (assembly.body.len() as u64).saturating_add(len) > limit as u64 {
             assembly.skipping = true;
-            assembly.bytes = Vec::new();
+            assembly.body = self.room.begin();
         }
         Ok(())
     }
@@ -133,17 +150,18 @@ impl Decoder {
         let chunk = &mut input[..len];
         if !assembly.skipping {
             unmask(chunk, payload.key);
-            assembly.bytes.extend_from_slice(chunk);
+            if !assembly.body.try_push(chunk) {
+                return Err(WsError::NoRoom);
+            }
         }
         payload.key = rotate(payload.key, len);
         payload.remaining -= len as u64;
-        if payload.remaining > 0 {
-            assembly.check_utf8(false)?;
-            return Ok((len, None));
+        let (is_whole, is_final) = (payload.remaining == 0, payload.is_final);
+        if is_whole {
+            self.payload = None;
         }
-        let is_final = payload.is_final;
-        self.payload = None;
-        if !is_final {
+        if !is_whole || !is_final {
+            assembly.since.get_or_insert_with(Instant::now);
             assembly.check_utf8(false)?;
             return Ok((len, None));
         }
@@ -161,26 +179,28 @@ impl Assembly {
         if self.kind == Kind::Binary || self.skipping {
             return Ok(());
         }
-        match std::str::from_utf8(&self.bytes[self.checked..]) {
-            Ok(_) => self.checked = self.bytes.len(),
+        match std::str::from_utf8(&self.body.as_slice()[self.checked..]) {
+            Ok(_) => self.checked = self.body.len(),
             Err(error) if error.error_len().is_some() || complete => return Err(WsError::Utf8),
             Err(error) => self.checked += error.valid_up_to(),
         }
         Ok(())
     }
 
+    fn is_late(&self) -> bool {
+        !self.skipping && self.since.is_some_and(|since| since.elapsed() >= PATIENCE)
+    }
+
     fn finish(mut self) -> Result<Message, WsError> {
+        // The usual message comes in one piece, and is looked at once.
+        if self.checked > 0 {
+            self.check_utf8(true)?;
+        }
+        let (bytes, _) = self.body.finish();
         match self.kind {
             kind if self.skipping => Ok(Message::Skipped(kind)),
-            Kind::Binary => Ok(Message::Binary(self.bytes)),
-            // The usual message comes in one piece, and is looked at once.
-            Kind::Text if self.checked == 0 => {
-                String::from_utf8(self.bytes).map(Message::Text).map_err(|_| WsError::Utf8)
-            }
-            Kind::Text => {
-                self.check_utf8(true)?;
-                String::from_utf8(self.bytes).map(Message::Text).map_err(|_| WsError::Utf8)
-            }
+            Kind::Binary => Ok(Message::Binary(bytes)),
+            Kind::Text => String::from_utf8(bytes).map(Message::Text).map_err(|_| WsError::Utf8),
         }
     }
 }
@@ -347,7 +367,45 @@ mod tests {
         let mut decoder = Decoder::new(MessageLimits { text: usize::MAX, binary: usize::MAX });
         let mut wire = vec![0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 1, 2, 3];
         assert_eq!(decoder.decode(&mut wire).unwrap(), (17, None));
-        assert!(decoder.assembly.unwrap().bytes.capacity() < 100);
+        assert!(decoder.assembly.unwrap().body.finish().0.capacity() < 100);
+    }
+
+    #[test]
+    fn large_messages_have_room_together() {
+        let limits = MessageLimits { text: 64 << 10, binary: 64 << 10 };
+        let room = Bodies::new(48 << 10);
+        let [mut first, mut second, mut third] = [(); 3].map(|()| Decoder::within(limits, room.clone()));
+        let mut large = masked(0x82, &[b'x'; 40 << 10]);
+        let (part, rest) = large.split_at_mut(30 << 10);
+        assert_eq!(first.decode(part).unwrap(), (part.len(), None));
+        assert_eq!(second.decode(&mut masked(0x82, &[b'x'; 40 << 10])), Err(WsError::NoRoom));
+        let (_, small) = third.decode(&mut masked(0x82, &[b'x'; 8 << 10])).unwrap();
+        assert_eq!(small, Some(Message::Binary(vec![b'x'; 8 << 10])));
+        let (_, whole) = first.decode(rest).unwrap();
+        assert_eq!(whole, Some(Message::Binary(vec![b'x'; 40 << 10])));
+        assert!(
+            third.decode(&mut masked(0x82, &[b'x'; 40 << 10])).unwrap().1.is_some(),
+            "there is room again"
+        );
+    }
+
+    #[test]
+    fn a_message_that_does_not_end_is_given_up() {
+        let ages = |decoder: &mut Decoder| {
+            let since = &mut decoder.assembly.as_mut().unwrap().since;
+            *since = since.and_then(|since| since.checked_sub(PATIENCE));
+        };
+        let mut decoder = Decoder::new(LIMITS);
+        decoder.decode(&mut masked(0x01, b"a part")).unwrap();
+        decoder.decode(&mut masked(0x89, b"")).unwrap();
+        ages(&mut decoder);
+        assert_eq!(decoder.decode(&mut masked(0x8a, b"")), Err(WsError::Late), "a pong is no excuse");
+        // What is dropped costs nothing, however long it takes.
+        let mut decoder = Decoder::new(LIMITS);
+        decoder.decode(&mut masked(0x01, &[b'x'; 1001])).unwrap();
+        ages(&mut decoder);
+        let end = decoder.decode(&mut masked(0x80, b"the end")).unwrap();
+        assert_eq!(end.1, Some(Message::Skipped(Kind::Text)));
     }
 
     /// A data message, how its payload is cut into frames, and what is said between them.

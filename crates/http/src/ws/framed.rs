@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use mqttchat_bridge::{Event, Transport};
 use mqttchat_protocol::Frame;
-use mqttchat_sockjs::frame as sockjs;
+use mqttchat_sockjs::{Bodies, frame as sockjs};
 
 use super::decoder::MessageLimits;
 use super::message::{Kind, Message, frame};
@@ -26,11 +26,11 @@ pub struct FramedTransport<S> {
 
 impl<S: ByteStream> FramedTransport<S> {
     /// A transport over an upgraded stream. `early` is what was read behind the request, `frame_limit` the largest
-    /// chat frame in bytes.
-    pub fn new(stream: S, early: Bytes, frame_limit: usize) -> Self {
+    /// chat frame in bytes, `room` what unfinished messages of all sockets have together.
+    pub fn new(stream: S, early: Bytes, frame_limit: usize, room: Bodies) -> Self {
         // As JSON strings, and with others, frames are longer.
         let limits = MessageLimits { text: frame_limit.saturating_mul(4), binary: 0 };
-        let mut socket = WebSocket::new(stream, early, limits);
+        let mut socket = WebSocket::new(stream, early, limits, room);
         socket.feed_bytes(text(sockjs::OPEN));
         Self { socket, frame_limit, waiting: VecDeque::new(), is_broken: false }
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use mqttchat_protocol::Frame;
+use mqttchat_sockjs::Bodies;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::decoder::{Decoder, MessageLimits};
@@ -70,11 +71,12 @@ enum Why {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
-    /// Begins with a socket on which the upgrade is done; `early` is what was read behind the request.
-    pub fn new(socket: S, early: Bytes, limits: MessageLimits) -> Self {
+    /// Begins with a socket on which the upgrade is done; `early` is what was read behind the request,
+    /// `room` what unfinished messages of all sockets have together.
+    pub fn new(socket: S, early: Bytes, limits: MessageLimits, room: Bodies) -> Self {
         Self {
             socket,
-            decoder: Decoder::new(limits),
+            decoder: Decoder::within(limits, room),
             // Even empty it may hold on to the whole buffer that the request was read into.
             pending: if early.is_empty() { BytesMut::new() } else { BytesMut::from(early) },
             writer: Writer::new(),

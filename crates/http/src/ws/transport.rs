@@ -5,6 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use mqttchat_bridge::{Event, Transport};
 use mqttchat_protocol::Frame;
+use mqttchat_sockjs::Bodies;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::decoder::MessageLimits;
@@ -31,9 +32,10 @@ pub struct WsTransport<S> {
 
 impl<S: ByteStream> WsTransport<S> {
     /// A transport over an upgraded stream. `early` is what was read behind the request, `frame_limit` the largest
-    /// text message in bytes.
-    pub fn new(stream: S, early: Bytes, frame_limit: usize) -> Self {
-        Self { socket: WebSocket::new(stream, early, MessageLimits { text: frame_limit, binary: 0 }) }
+    /// text message in bytes, `room` what unfinished messages of all sockets have together.
+    pub fn new(stream: S, early: Bytes, frame_limit: usize, room: Bodies) -> Self {
+        let limits = MessageLimits { text: frame_limit, binary: 0 };
+        Self { socket: WebSocket::new(stream, early, limits, room) }
     }
 }
 

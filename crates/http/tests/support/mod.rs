@@ -58,6 +58,7 @@ impl Site {
             Bridge::start(store.clone(), BridgeOptions { mqtt, ..BridgeOptions::default() }).await.unwrap();
         let options = HttpOptions {
             bodies: Bodies::default(),
+            messages: Bodies::default(),
             own: None,
             lab: false,
             security: setup.security,
