@@ -8,7 +8,7 @@ const NAME_MAX: usize = 64;
 
 /// What people see of somebody: 1 to 64 characters of any script, without control, bidi-control or invisible ones.
 ///
-/// Spaces around it are dropped before it is looked at.
+/// Spaces of any width around it are dropped before it is looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DisplayName(Arc<str>);
 
@@ -16,10 +16,9 @@ impl DisplayName {
     /// Parses a name; `None` when it has another form.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let text = text.trim_matches(' ');
+        let text = text.trim_matches(|c: char| c.is_whitespace() && !is_deceptive(c));
         let chars = text.chars().count();
-        ((1..=NAME_MAX).contains(&chars) && !text.trim().is_empty() && !deceives(text))
-            .then(|| Self(text.into()))
+        ((1..=NAME_MAX).contains(&chars) && !deceives(text)).then(|| Self(text.into()))
     }
 
     /// The text of it.
@@ -128,6 +127,7 @@ mod tests {
         for good in [
             "Ann",
             " Ann ",
+            "\u{a0}Ann\u{3000}",
             "Ångström",
             "小明",
             "Мария-Луиза",
@@ -185,5 +185,10 @@ mod tests {
         assert_eq!(DisplayName::parse("Ann").unwrap().numbered(2).as_str(), "Ann 2");
         let long = DisplayName::parse(&"ü".repeat(64)).unwrap().numbered(12);
         assert!(DisplayName::parse(long.as_str()).is_some());
+        let spaces = format!("\u{2000}{}kc", " ".repeat(59));
+        let wide = DisplayName::parse(&spaces).unwrap();
+        assert_eq!((wide.as_str(), wide.numbered(u32::MAX).as_str()), ("kc", "kc 4294967295"));
+        let within = DisplayName::parse(&format!("k{}c", " ".repeat(62))).unwrap().numbered(u32::MAX);
+        assert_eq!(DisplayName::parse(within.as_str()), Some(within));
     }
 }
