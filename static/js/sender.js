@@ -126,7 +126,7 @@ export class Sender {
   #meant(frame) {
     if (typeof frame.re === "string") return this.outbox.get(frame.re)?.stage === "sent" ? frame.re : null;
     const sent = this.outbox.sent();
-    const unreadable = frame.data?.code === "bad_frame" || frame.data?.code === "too_large";
+    const unreadable = ["bad_frame", "too_large", "unavailable"].includes(frame.data?.code ?? "");
     return unreadable && sent.length === 1 && sent[0] !== undefined ? sent[0].id : null;
   }
 

@@ -217,6 +217,16 @@ test("an error without re fails the one message under way", async () => {
   assert.deepEqual(texts(page), [["a", "failed"]]);
 });
 
+test("an error without re that is for now has the one message under way sent again", async () => {
+  const page = new Page();
+  await page.enter();
+  page.chat.say("public", "a");
+  page.socket.say({ type: "error", data: { code: "unavailable", reason: "No room.", retry: true } });
+  assert.deepEqual(texts(page), [["a", "queued"]]);
+  page.clock.pass(2_000);
+  assert.deepEqual(page.socket.all("msg").map((frame) => frame.data.text), ["a", "a"]);
+});
+
 test("private messages are filed under the partner, and their arrival confirmed once for a burst", async () => {
   const page = new Page();
   await page.enter();

@@ -16,6 +16,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::{Request, Response};
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
@@ -143,6 +145,19 @@ impl Socket {
             (Sink::SockJs(client), Message::Text(text)) => client.send(&[text.as_str()]).await,
             (Sink::SockJs(_), message) => bail!("SockJS carries text only, not {message}"),
         }
+    }
+
+    /// Sends a text message in two frames, of which the first has so many bytes.
+    ///
+    /// # Errors
+    /// When the socket is closed.
+    pub async fn send_in_parts(&mut self, text: &str, first: usize) -> Result<()> {
+        let (first, rest) = text.split_at(first);
+        for (part, kind, is_last) in [(first, Data::Text, false), (rest, Data::Continue, true)] {
+            let frame = Frame::message(part.to_owned(), OpCode::Data(kind), is_last);
+            self.send_raw(Message::Frame(frame)).await?;
+        }
+        Ok(())
     }
 
     /// Puts frames into one write to the network.

@@ -22,7 +22,7 @@ use crate::link::Link;
 use crate::mail::Handle;
 use crate::options::{Rates, Signing};
 use crate::patience::Strikes;
-use crate::session::{CloseCode, Session, too_large};
+use crate::session::{CloseCode, Session, no_room, too_large};
 use crate::transport::{Event, Transport};
 
 /// How long a client may take to say `hello` (docs/protocol.md §3).
@@ -80,6 +80,7 @@ pub(crate) async fn greet<T: Transport>(
             Event::Drained => continue,
             Event::Binary => Refusal::new(ErrorCode::BadFrame, "frames are text, not binary"),
             Event::TooLarge => too_large(hub.options.limits.frame),
+            Event::NoRoom => no_room(),
             Event::Text(text) => match first_frame(&text).and_then(|first| first.pay(&mut bucket)) {
                 Err(refusal) => refusal,
                 Ok(First::Ping(id)) => {

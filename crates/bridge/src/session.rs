@@ -228,6 +228,7 @@ impl Session {
             },
             Event::Binary => Refusal::new(ErrorCode::BadFrame, "frames are text, not binary"),
             Event::TooLarge => too_large(self.hub.options.limits.frame),
+            Event::NoRoom => no_room(),
             Event::Drained | Event::Closed => return None,
         };
         self.refuse(&refusal);
@@ -395,6 +396,11 @@ impl Session {
 }
 
 /// The refusal of a frame that is too large.
+pub(crate) fn no_room() -> Refusal {
+    let reason = "a large frame took too long, or too many come at once; send it again";
+    Refusal::new(ErrorCode::Unavailable, reason)
+}
+
 pub(crate) fn too_large(limit: usize) -> Refusal {
     Refusal::new(ErrorCode::TooLarge, format!("a frame is at most {limit} bytes"))
 }

@@ -14,6 +14,9 @@ pub enum Event {
     Binary,
     /// A message above the frame limit; its bytes were dropped as they came, and the connection goes on.
     TooLarge,
+    /// A message for which there was no memory, or that took too long; its bytes were dropped as they came, and the
+    /// connection goes on.
+    NoRoom,
     /// Everything that was fed has been taken by the socket.
     Drained,
     /// The client is gone, or broke the transport's own rules.

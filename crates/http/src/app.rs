@@ -97,6 +97,11 @@ fn describe_metrics() {
         Unit::Count,
         "Connections refused, by the limit they were above"
     );
+    describe_counter!(
+        "mqttchat_http_messages_refused_total",
+        Unit::Count,
+        "Large WebSocket messages refused since there was no room or they took too long"
+    );
     describe_gauge!("process_resident_memory_bytes", Unit::Bytes, "Resident memory");
     describe_gauge!("process_cpu_seconds_total", Unit::Seconds, "User and system time of the processor");
     describe_gauge!("process_open_fds", Unit::Count, "Open files");

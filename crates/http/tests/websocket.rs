@@ -7,12 +7,15 @@ mod support;
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
+use mqttchat_http::Bodies;
 use serde_json::{Value, json};
-use support::{FRAME_LIMIT, PATIENCE, Site};
+use support::{FRAME_LIMIT, PATIENCE, Setup, Site};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 const UPGRADE: [(&str, &str); 4] = [
@@ -259,4 +262,38 @@ async fn sessions_outlive_the_listener() {
     client.assert_lively().await;
     site.stop().await;
     client.assert_lively().await;
+}
+
+/// A part of a message of text.
+fn part(kind: Data, length: usize, is_last: bool) -> Message {
+    Message::Frame(Frame::message("x".repeat(length), OpCode::Data(kind), is_last))
+}
+
+#[tokio::test]
+async fn large_messages_that_come_slowly_give_way_to_others() {
+    let room = Bodies::new(24 << 10);
+    let site = Site::with(Setup { messages: room.clone(), ..Setup::default() }).await;
+    let (mut slow, mut other) = (Client::connect(&site).await, Client::connect(&site).await);
+    slow.socket.send(part(Data::Text, 30_000, false)).await.unwrap();
+    slow.socket.send(Message::Ping(Bytes::new())).await.unwrap();
+    assert!(matches!(slow.next().await, Message::Pong(_)));
+    assert!(room.is_short());
+    let mut say = async |first: usize| {
+        other.socket.send(part(Data::Text, first, false)).await.unwrap();
+        other.socket.send(part(Data::Continue, 10_000, true)).await.unwrap();
+        other.expect("error").await["data"]["code"].take()
+    };
+    assert_eq!(say(20_000).await, "unavailable");
+    assert_eq!(say(5_000).await, "bad_frame", "so much is everybody's");
+    let gives_way = async {
+        while room.is_short() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gives_way).await.unwrap();
+    assert_eq!(say(20_000).await, "bad_frame", "there is room, and it is looked at");
+    slow.socket.send(part(Data::Continue, 1, true)).await.unwrap();
+    assert_eq!(slow.expect("error").await["data"]["code"], "unavailable");
+    slow.socket.send(part(Data::Text, 40_000, true)).await.unwrap();
+    assert_eq!(slow.expect("error").await["data"]["code"], "bad_frame", "the next is like any other");
 }

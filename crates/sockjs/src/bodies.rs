@@ -17,6 +17,8 @@ const UNIT: usize = 1 << 10;
 #[derive(Clone, Debug)]
 pub struct Bodies {
     room: Arc<Semaphore>,
+    /// How many permits there are in all.
+    size: usize,
 }
 
 impl Default for Bodies {
@@ -30,7 +32,14 @@ impl Bodies {
     /// Room for so many bytes. A body that is larger than all of it never comes to its end.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
-        Self { room: Arc::new(Semaphore::new((bytes / UNIT).min(Semaphore::MAX_PERMITS))) }
+        let size = (bytes / UNIT).min(Semaphore::MAX_PERMITS);
+        Self { room: Arc::new(Semaphore::new(size)), size }
+    }
+
+    /// Whether less than a quarter of it is left.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.room.available_permits() < self.size / 4
     }
 
     /// A body that begins.
@@ -85,19 +94,32 @@ impl Body {
         self.bytes.extend_from_slice(part);
     }
 
-    /// The same without waiting: says whether there was room. If not, nothing is added.
+    /// The same without waiting: says whether there was room. If not, nothing is added. Room is taken for at most
+    /// `limit` bytes where they are enough.
     #[must_use]
-    pub fn try_push(&mut self, part: &[u8]) -> bool {
+    pub fn try_push(&mut self, part: &[u8], limit: usize) -> bool {
         let needed = self.bytes.len() + part.len();
-        if needed > FREE && needed > self.bytes.capacity() {
+        if needed > self.bytes.capacity() {
             // Twice as much, so that it isn't moved too often, or else just enough.
-            let sizes =
-                [needed.max(self.bytes.capacity() * 2), needed].map(|size| size.next_multiple_of(UNIT));
+            let twice = (self.bytes.capacity() * 2).min(if needed > FREE { limit } else { FREE });
+            let sizes = [needed.max(twice), needed];
             let Some(size) = sizes.into_iter().find(|size| self.try_make_room(*size)) else { return false };
             self.bytes.reserve_exact(size - self.bytes.len());
         }
         self.bytes.extend_from_slice(part);
         true
+    }
+
+    /// Adds the last part, which needs no room: what is whole waits for nothing.
+    pub fn push_last(&mut self, part: &[u8]) {
+        self.bytes.reserve_exact(part.len());
+        self.bytes.extend_from_slice(part);
+    }
+
+    /// Whether it has taken room.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.held.is_some()
     }
 
     /// What has come.
@@ -126,7 +148,7 @@ impl Body {
     /// How many permits more are needed for so many bytes.
     fn lacking(&self, wanted: usize) -> Option<u32> {
         let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let more = (wanted.saturating_sub(FREE) / UNIT).saturating_sub(held);
+        let more = wanted.saturating_sub(FREE).div_ceil(UNIT).saturating_sub(held);
         u32::try_from(more).ok().filter(|more| *more > 0)
     }
 
@@ -153,14 +175,22 @@ mod tests {
         let bodies = Bodies::new(32 << 10);
         let (mut first, mut second) = (bodies.begin(), bodies.begin());
         for _ in 0..40 {
-            assert!(first.try_push(&[b'x'; 1000]));
+            assert!(first.try_push(&[b'x'; 1000], 40_000));
         }
-        assert!(second.try_push(&[b'y'; FREE]), "so much is free");
-        assert!(!second.try_push(b"y"));
-        assert_eq!((second.as_slice().len(), second.is_waiting()), (FREE, false));
+        assert!(first.has_room() && bodies.is_short());
+        assert!(
+            second.try_push(&[b'y'; FREE - 1], 40_000) && second.try_push(b"y", 40_000),
+            "so much is free"
+        );
+        assert!(!second.try_push(b"y", 40_000));
+        assert_eq!(
+            (second.as_slice().len(), second.bytes.capacity(), second.has_room()),
+            (FREE, FREE, false)
+        );
         drop(first);
-        assert!(second.try_push(b"y"));
-        assert_eq!(second.finish().0.len(), FREE + 1);
+        assert!(second.try_push(b"y", 40_000) && !bodies.is_short());
+        second.push_last(&[b'z'; 100_000]);
+        assert_eq!(second.finish().0.len(), FREE + 100_001);
         assert_eq!(bodies.room.available_permits(), 32);
     }
 

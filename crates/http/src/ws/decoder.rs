@@ -21,6 +21,15 @@ pub struct MessageLimits {
     pub binary: usize,
 }
 
+impl MessageLimits {
+    fn of(self, kind: Kind) -> usize {
+        match kind {
+            Kind::Text => self.text,
+            Kind::Binary => self.binary,
+        }
+    }
+}
+
 /// The state between two reads. It holds bytes only while a message is incomplete, and never more than the limit.
 #[derive(Debug)]
 pub struct Decoder {
@@ -46,14 +55,23 @@ struct Assembly {
     body: Body,
     /// How many bytes of `body` are known to be UTF-8.
     checked: usize,
-    /// Over the limit: what comes is dropped.
-    skipping: bool,
-    /// When a part of it had come, and not all.
+    /// Why what comes is dropped, if it is.
+    dropped: Option<Dropped>,
+    /// Since when it has been incomplete.
     since: Option<Instant>,
 }
 
-/// How long a message may take from its first part to its last, but for those that are dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dropped {
+    /// It is over the limit.
+    TooLarge,
+    /// There was no room for it, or it took too long.
+    NoRoom,
+}
+
+/// How long a message that has taken room may be incomplete, and while there is little room left.
 const PATIENCE: Duration = Duration::from_secs(30);
+const HASTE: Duration = Duration::from_secs(2);
 
 /// The longest payload of a control frame (§5.5).
 const CONTROL_MAX: u64 = 125;
@@ -65,7 +83,8 @@ impl Decoder {
         Self::within(limits, Bodies::new(usize::MAX))
     }
 
-    /// The same, with unfinished messages that have room together with those of other connections.
+    /// The same, with unfinished messages that have room together with those of other connections. One for which there is
+    /// none becomes [`Message::Refused`].
     #[must_use]
     pub fn within(limits: MessageLimits, room: Bodies) -> Self {
         Self { limits, room, payload: None, assembly: None }
@@ -79,9 +98,6 @@ impl Decoder {
     /// [`WsError`] as soon as the bytes can't become valid any more; nothing can be decoded afterwards.
     pub fn decode(&mut self, input: &mut [u8]) -> Result<(usize, Option<Message>), WsError> {
         let mut taken = 0;
-        if self.assembly.as_ref().is_some_and(Assembly::is_late) {
-            return Err(WsError::Late);
-        }
         loop {
             let rest = &mut input[taken..];
             if self.payload.is_some() {
@@ -127,17 +143,34 @@ impl Decoder {
             (Data::Binary, None) => Kind::Binary,
             (Data::Reserved(_), _) => return Err(WsError::Opcode),
         };
-        let limit = match kind {
-            Kind::Text => self.limits.text,
-            Kind::Binary => self.limits.binary,
-        };
-        let begin = || Assembly { kind, body: self.room.begin(), checked: 0, skipping: false, since: None };
+        let limit = self.limits.of(kind);
+        let begin = || Assembly { kind, body: self.room.begin(), checked: 0, dropped: None, since: None };
         let assembly = self.assembly.get_or_insert_with(begin);
         if (assembly.body.len() as u64).saturating_add(len) > limit as u64 {
-            assembly.skipping = true;
+            assembly.dropped = Some(Dropped::TooLarge);
             assembly.body = self.room.begin();
         }
         Ok(())
+    }
+
+    /// Whether a message is incomplete and has taken room of others.
+    pub fn holds_room(&self) -> bool {
+        self.assembly.as_ref().is_some_and(|assembly| assembly.body.has_room())
+    }
+
+    /// Whether that message has taken too long: 30 s, or 2 s while there is little room left.
+    pub fn is_late(&self) -> bool {
+        let patience = if self.room.is_short() { HASTE } else { PATIENCE };
+        let since = self.assembly.as_ref().and_then(|assembly| assembly.since);
+        self.holds_room() && since.is_some_and(|since| since.elapsed() >= patience)
+    }
+
+    /// Waits for that message no longer: what comes of it is dropped.
+    pub fn give_up(&mut self) {
+        if let Some(assembly) = &mut self.assembly {
+            assembly.dropped.get_or_insert(Dropped::NoRoom);
+            assembly.body = self.room.begin();
+        }
     }
 
     /// Takes what there is of the current data frame. The message comes out with its last byte.
@@ -148,19 +181,23 @@ impl Decoder {
         let len =
             usize::try_from(payload.remaining).map_or(input.len(), |remaining| remaining.min(input.len()));
         let chunk = &mut input[..len];
-        if !assembly.skipping {
+        let is_last = payload.is_final && payload.remaining == len as u64;
+        if assembly.dropped.is_none() {
             unmask(chunk, payload.key);
-            if !assembly.body.try_push(chunk) {
-                return Err(WsError::NoRoom);
+            let limit = self.limits.of(assembly.kind);
+            if is_last {
+                assembly.body.push_last(chunk);
+            } else if !assembly.body.try_push(chunk, limit) {
+                assembly.dropped = Some(Dropped::NoRoom);
+                assembly.body = self.room.begin();
             }
         }
         payload.key = rotate(payload.key, len);
         payload.remaining -= len as u64;
-        let (is_whole, is_final) = (payload.remaining == 0, payload.is_final);
-        if is_whole {
+        if payload.remaining == 0 {
             self.payload = None;
         }
-        if !is_whole || !is_final {
+        if !is_last {
             assembly.since.get_or_insert_with(Instant::now);
             assembly.check_utf8(false)?;
             return Ok((len, None));
@@ -176,7 +213,7 @@ impl Assembly {
     /// Finds bytes that can't become UTF-8 without waiting for the message's end. With `complete`, a character that
     /// is cut off at the end is an error too.
     fn check_utf8(&mut self, complete: bool) -> Result<(), WsError> {
-        if self.kind == Kind::Binary || self.skipping {
+        if self.kind == Kind::Binary || self.dropped.is_some() {
             return Ok(());
         }
         match std::str::from_utf8(&self.body.as_slice()[self.checked..]) {
@@ -187,20 +224,17 @@ impl Assembly {
         Ok(())
     }
 
-    fn is_late(&self) -> bool {
-        !self.skipping && self.since.is_some_and(|since| since.elapsed() >= PATIENCE)
-    }
-
     fn finish(mut self) -> Result<Message, WsError> {
         // The usual message comes in one piece, and is looked at once.
         if self.checked > 0 {
             self.check_utf8(true)?;
         }
         let (bytes, _) = self.body.finish();
-        match self.kind {
-            kind if self.skipping => Ok(Message::Skipped(kind)),
-            Kind::Binary => Ok(Message::Binary(bytes)),
-            Kind::Text => String::from_utf8(bytes).map(Message::Text).map_err(|_| WsError::Utf8),
+        match (self.dropped, self.kind) {
+            (Some(Dropped::TooLarge), kind) => Ok(Message::Skipped(kind)),
+            (Some(Dropped::NoRoom), kind) => Ok(Message::Refused(kind)),
+            (None, Kind::Binary) => Ok(Message::Binary(bytes)),
+            (None, Kind::Text) => String::from_utf8(bytes).map(Message::Text).map_err(|_| WsError::Utf8),
         }
     }
 }
@@ -374,38 +408,48 @@ mod tests {
     fn large_messages_have_room_together() {
         let limits = MessageLimits { text: 64 << 10, binary: 64 << 10 };
         let room = Bodies::new(48 << 10);
-        let [mut first, mut second, mut third] = [(); 3].map(|()| Decoder::within(limits, room.clone()));
-        let mut large = masked(0x82, &[b'x'; 40 << 10]);
-        let (part, rest) = large.split_at_mut(30 << 10);
+        let [mut first, mut second] = [(); 2].map(|()| Decoder::within(limits, room.clone()));
+        let mut large = masked(0x82, &[b'x'; 56 << 10]);
+        let (part, rest) = large.split_at_mut(50 << 10);
         assert_eq!(first.decode(part).unwrap(), (part.len(), None));
-        assert_eq!(second.decode(&mut masked(0x82, &[b'x'; 40 << 10])), Err(WsError::NoRoom));
-        let (_, small) = third.decode(&mut masked(0x82, &[b'x'; 8 << 10])).unwrap();
-        assert_eq!(small, Some(Message::Binary(vec![b'x'; 8 << 10])));
-        let (_, whole) = first.decode(rest).unwrap();
-        assert_eq!(whole, Some(Message::Binary(vec![b'x'; 40 << 10])));
-        assert!(
-            third.decode(&mut masked(0x82, &[b'x'; 40 << 10])).unwrap().1.is_some(),
-            "there is room again"
-        );
+        assert!(first.holds_room() && !first.is_late());
+        // What is whole at once needs none; what comes in parts is dropped, and the next is taken as ever.
+        let whole = Message::Binary(vec![b'x'; 40 << 10]);
+        assert_eq!(second.decode(&mut masked(0x82, &[b'x'; 40 << 10])).unwrap().1, Some(whole.clone()));
+        let mut parts = masked(0x82, &[b'x'; 40 << 10]);
+        let (part, end) = parts.split_at_mut(20 << 10);
+        assert_eq!(second.decode(part).unwrap(), (part.len(), None));
+        assert!(!second.holds_room());
+        assert_eq!(second.decode(end).unwrap().1, Some(Message::Refused(Kind::Binary)));
+        assert_eq!(first.decode(rest).unwrap().1, Some(Message::Binary(vec![b'x'; 56 << 10])));
+        assert!(!room.is_short(), "there is room again");
     }
 
     #[test]
     fn a_message_that_does_not_end_is_given_up() {
-        let ages = |decoder: &mut Decoder| {
+        let limits = MessageLimits { text: 64 << 10, binary: 0 };
+        let ages = |decoder: &mut Decoder, by| {
             let since = &mut decoder.assembly.as_mut().unwrap().since;
-            *since = since.and_then(|since| since.checked_sub(PATIENCE));
+            *since = since.and_then(|since| since.checked_sub(by));
         };
-        let mut decoder = Decoder::new(LIMITS);
-        decoder.decode(&mut masked(0x01, b"a part")).unwrap();
-        decoder.decode(&mut masked(0x89, b"")).unwrap();
-        ages(&mut decoder);
-        assert_eq!(decoder.decode(&mut masked(0x8a, b"")), Err(WsError::Late), "a pong is no excuse");
-        // What is dropped costs nothing, however long it takes.
-        let mut decoder = Decoder::new(LIMITS);
-        decoder.decode(&mut masked(0x01, &[b'x'; 1001])).unwrap();
-        ages(&mut decoder);
-        let end = decoder.decode(&mut masked(0x80, b"the end")).unwrap();
-        assert_eq!(end.1, Some(Message::Skipped(Kind::Text)));
+        let begun = |room: &Bodies| {
+            let mut decoder = Decoder::within(limits, room.clone());
+            decoder.decode(&mut masked(0x01, &[b'x'; 20 << 10])).unwrap();
+            decoder
+        };
+        let (wide, narrow) = (Bodies::default(), Bodies::new(13 << 10));
+        let (mut patient, mut hasty) = (begun(&wide), begun(&narrow));
+        ages(&mut patient, HASTE);
+        ages(&mut hasty, HASTE);
+        assert!(!patient.is_late() && hasty.is_late());
+        ages(&mut patient, PATIENCE);
+        assert!(patient.is_late());
+        patient.give_up();
+        assert!(!patient.is_late() && !patient.holds_room());
+        let end = patient.decode(&mut masked(0x80, b"the end")).unwrap();
+        assert_eq!(end.1, Some(Message::Refused(Kind::Text)));
+        let next = patient.decode(&mut masked(0x81, b"the next")).unwrap();
+        assert_eq!(next.1, Some(Message::Text("the next".to_owned())));
     }
 
     /// A data message, how its payload is cut into frames, and what is said between them.

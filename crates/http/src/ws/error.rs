@@ -1,7 +1,6 @@
-//! What a client can do against RFC 6455 or with too little regard for others, and the close code that says so.
+//! What a client can do against RFC 6455, and the close code that says so.
 
-/// A violation of RFC 6455, or a message that is waited for no longer: the connection fails with
-/// [`WsError::close_code`].
+/// A violation of RFC 6455: the connection fails with [`WsError::close_code`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WsError {
     /// Clients mask every frame (§5.1).
@@ -31,12 +30,6 @@ pub enum WsError {
     /// Text that isn't UTF-8 (§8.1).
     #[error("text that is not UTF-8")]
     Utf8,
-    /// A large message while unfinished ones have all the memory that there is for them; a later try may do.
-    #[error("too many large messages are coming at once; try again")]
-    NoRoom,
-    /// A message that had begun 30 s ago.
-    #[error("a message took longer than 30 s to come")]
-    Late,
 }
 
 impl WsError {
@@ -45,8 +38,6 @@ impl WsError {
     pub fn close_code(self) -> u16 {
         match self {
             Self::Utf8 => 1007,
-            Self::NoRoom => 1013,
-            Self::Late => 4408,
             _ => 1002,
         }
     }

@@ -11,7 +11,7 @@ use mqttchat_sockjs::{Bodies, frame as sockjs};
 use super::decoder::MessageLimits;
 use super::message::{Kind, Message, frame};
 use super::socket::{Step, WebSocket};
-use super::transport::{ByteStream, STUCK};
+use super::transport::{ByteStream, STUCK, refused};
 
 /// [`Transport`] over a WebSocket at `/sockjs/…/websocket`: each text message holds a JSON array of chat frames.
 #[derive(Debug)]
@@ -82,6 +82,7 @@ impl<S: ByteStream> Transport for FramedTransport<S> {
                     Err(_) => self.is_broken = true,
                 },
                 Step::Message(Message::Skipped(Kind::Text)) => return Event::TooLarge,
+                Step::Message(Message::Refused(_)) => return refused(),
                 // Control messages never come out of a step.
                 Step::Message(_) => return Event::Binary,
                 Step::Drained => return Event::Drained,

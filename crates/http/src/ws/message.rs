@@ -20,6 +20,9 @@ pub enum Message {
     Binary(Vec<u8>),
     /// A message above the limit; its bytes were dropped as they came. Its text was not checked.
     Skipped(Kind),
+    /// A message for which there was no room, or that took too long; its bytes were dropped as they came. Its text was not
+    /// checked.
+    Refused(Kind),
     /// A ping, to be answered with the same payload.
     Ping(Bytes),
     /// An answer to a ping.

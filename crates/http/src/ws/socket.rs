@@ -11,6 +11,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use mqttchat_protocol::Frame;
 use mqttchat_sockjs::Bodies;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
 use super::decoder::{Decoder, MessageLimits};
 use super::message::Message;
@@ -20,6 +21,8 @@ use super::writer::Writer;
 const READ: usize = 16 * 1024;
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
+/// How often a message that holds room is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What [`WebSocket::step`] has to tell.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ pub struct WebSocket<S> {
     pending: BytesMut,
     writer: Writer,
     heard: Instant,
+    /// While a message holds room: when to look next whether it has taken too long.
+    look: Option<Pin<Box<Sleep>>>,
     drained: bool,
     told_drained: bool,
     state: State,
@@ -81,6 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             pending: if early.is_empty() { BytesMut::new() } else { BytesMut::from(early) },
             writer: Writer::new(),
             heard: Instant::now(),
+            look: None,
             drained: false,
             told_drained: false,
             state: State::Open,
@@ -154,6 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Ends the connection without a word.
     pub fn shut(&mut self) {
         self.state = State::Closed;
+        self.decoder.give_up();
         self.pending = BytesMut::new();
         self.writer = Writer::new();
     }
@@ -163,6 +170,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             return;
         }
         self.writer.close(code, reason);
+        self.decoder.give_up();
         self.state = State::Leaving { why, until: Instant::now() + GOODBYE };
     }
 
@@ -192,7 +200,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                 Poll::Pending => {}
             }
         }
-        if self.drained { Poll::Ready(Some(self.tell_drained())) } else { Poll::Pending }
+        if self.drained {
+            return Poll::Ready(Some(self.tell_drained()));
+        }
+        self.poll_patience(cx);
+        Poll::Pending
+    }
+
+    /// Takes the room from a message that has held it for too long.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) {
+        while self.decoder.holds_room() {
+            let look = self.look.get_or_insert_with(|| Box::pin(sleep(LOOK_EVERY)));
+            if look.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            self.look = None;
+            if self.decoder.is_late() {
+                self.decoder.give_up();
+            }
+        }
+        self.look = None;
     }
 
     fn tell_drained(&mut self) -> Step {

@@ -24,6 +24,12 @@ impl ByteStream for tokio::io::DuplexStream {}
 /// Of docs/protocol.md §5: the client takes nothing.
 pub(crate) const STUCK: u16 = 4413;
 
+/// There was no room for a message.
+pub(super) fn refused() -> Event {
+    metrics::counter!("mqttchat_http_messages_refused_total").increment(1);
+    Event::NoRoom
+}
+
 /// [`Transport`] over a WebSocket: chat frames are text messages; no binary ones.
 #[derive(Debug)]
 pub struct WsTransport<S> {
@@ -64,6 +70,7 @@ impl<S: ByteStream> Transport for WsTransport<S> {
         match self.socket.step(read).await {
             Step::Message(Message::Text(text)) => Event::Text(text),
             Step::Message(Message::Skipped(Kind::Text)) => Event::TooLarge,
+            Step::Message(Message::Refused(_)) => refused(),
             // Control messages never come out of a step.
             Step::Message(_) => Event::Binary,
             Step::Drained => Event::Drained,

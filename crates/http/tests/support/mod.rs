@@ -42,6 +42,7 @@ pub(crate) struct Setup {
     pub(crate) page: Option<TempDir>,
     pub(crate) security: Security,
     pub(crate) body_timeout: Option<Duration>,
+    pub(crate) messages: Bodies,
 }
 
 impl Site {
@@ -58,7 +59,7 @@ impl Site {
             Bridge::start(store.clone(), BridgeOptions { mqtt, ..BridgeOptions::default() }).await.unwrap();
         let options = HttpOptions {
             bodies: Bodies::default(),
-            messages: Bodies::default(),
+            messages: setup.messages,
             own: None,
             lab: false,
             security: setup.security,
